@@ -1,0 +1,43 @@
+//! Byte-level BPE: count pre-tokens, train, encode, decode; `tokenizer.json` and tiktoken files in and out.
+//!
+//! ```
+//! use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, train};
+//!
+//! let mut counts = PretokenCounts::new(Pattern::nanochat());
+//! counts.add("to be or not to be, that is the question");
+//! let options = TrainOptions { vocab_size: 280, ..TrainOptions::default() };
+//! let tokenizer = train(&counts, &options)?;
+//! let ids = tokenizer.encode("to be");
+//! assert_eq!(tokenizer.decode(&ids), b"to be");
+//! assert!(tokenizer.bos().is_some());
+//! # Ok::<(), gristmill_tokenizer::TokenizerError>(())
+//! ```
+//!
+//! | file | answers |
+//! |---|---|
+//! | [`split`](Pattern) | where does text fall into pre-tokens, inside which merges stay? |
+//! | `unicode` | which classes does a character belong to? |
+//! | [`counts`](PretokenCounts) | how often does each pre-token occur? |
+//! | [`train`](train()) | which merges does a corpus teach? |
+//! | `merge` | which tokens does one pre-token become? |
+//! | [`tokenizer`](Tokenizer) | the trained thing: encode, decode, ids, hash |
+//! | [`special`](DEFAULT_SPECIALS) | which ids never come from text? |
+//! | `hf`, `tiktoken` | the two file formats |
+
+mod counts;
+mod error;
+mod hf;
+mod merge;
+mod special;
+mod split;
+mod tiktoken;
+mod tokenizer;
+mod train;
+mod unicode;
+
+pub use counts::{MAX_PRETOKEN_BYTES, PretokenCounts};
+pub use error::TokenizerError;
+pub use special::{BOS, DEFAULT_SPECIALS, default_specials};
+pub use split::Pattern;
+pub use tokenizer::Tokenizer;
+pub use train::{TrainOptions, train};
