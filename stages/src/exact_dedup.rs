@@ -1,0 +1,108 @@
+//! Removal of documents whose text is the same, byte for byte: the stage.
+
+use std::num::NonZeroU32;
+
+use gristmill_corpus::columns;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::dedup::partition_of;
+use crate::dedup::survivor::Survivor;
+use crate::documents::Documents;
+use crate::stage::{BuildContext, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError};
+
+/// Keeps one document of all that have exactly the same text, over the whole corpus.
+///
+/// Texts are compared by a 128-bit hash, of which 64 bits and the part (the upper bits of the rest) are kept: among ten
+/// billion documents in 16 parts, the chance that any two different texts are confused is one in six. Documents
+/// without text are kept. Before `minhash_dedup`, it takes the cheap duplicates away, short documents among them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExactDedup {
+    /// Which document of a group stays: `first` in the order of the input, `newest` or `oldest` (`longest` is `first`
+    /// here).
+    pub survivor: Survivor,
+    /// Into how many parts keys are split; each is merged by one task. A document has one key of 16 bytes.
+    pub partitions: NonZeroU32,
+}
+
+impl Default for ExactDedup {
+    fn default() -> Self {
+        Self { survivor: Survivor::First, partitions: NonZeroU32::MIN.saturating_add(15) }
+    }
+}
+
+impl StageConfig for ExactDedup {
+    const KIND: &'static str = "exact_dedup";
+    const VERSION: u32 = 1;
+    const SHAPE: Shape = Shape::Exchange;
+    const REASONS: &'static [Reason] = &["exact_duplicate"];
+
+    fn declares(&self) -> Declares {
+        let mut reads = vec![columns::TEXT.to_owned()];
+        reads.extend(self.survivor.reads());
+        reads.dedup();
+        Declares { reads, ..Declares::default() }
+    }
+
+    fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
+        Ok(Runtime::Exchange(Box::new(EqualTexts {
+            survivor: self.survivor,
+            partitions: self.partitions.get(),
+        })))
+    }
+}
+
+struct EqualTexts {
+    survivor: Survivor,
+    partitions: u32,
+}
+
+impl Exchange for EqualTexts {
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
+        let texts = documents.strings(columns::TEXT)?;
+        for row in 0..documents.len() {
+            let text = texts.value(row);
+            if !text.is_empty() {
+                let hash = xxh3_128(text.as_bytes());
+                emit(row, partition_of((hash >> 64) as u64, self.partitions), hash as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn ranks(&self, documents: &Documents) -> Result<Vec<u64>, StageError> {
+        self.survivor.ranks(documents)
+    }
+
+    fn reason(&self) -> Reason {
+        "exact_duplicate"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dedup::test_support::{build, dedup, documents};
+
+    #[test]
+    fn equal_texts_are_one_document() {
+        let texts = ["not found", "", "Not found", "not found", "", "not found "];
+        let batch = || documents(&texts, &texts, &texts);
+        assert_eq!(dedup(&*build(&ExactDedup::default()), &[batch()]), [true, true, true, false, true, true]);
+        let across = dedup(&*build(&ExactDedup::default()), &[batch(), batch()]);
+        assert_eq!(across[6..], [false, true, false, false, true, false]);
+    }
+
+    #[test]
+    fn the_newest_may_stay() {
+        let batch = documents(&["a", "b"], &["2023-01-01", "2024-01-01"], &["x", "x"]);
+        let stage = build(&ExactDedup { survivor: Survivor::Newest, ..ExactDedup::default() });
+        assert_eq!(dedup(&*stage, &[batch]), [false, true]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Which texts of a page are its content: blocks with features, one verdict each.
+
+use super::blocks::{
+    Block, Blocks, HIDDEN, IN_ARTICLE, IN_ASIDE, IN_BUTTON, IN_FOOTER, IN_FORM, IN_HEADER, IN_MAIN, IN_NAV,
+    IN_NOSCRIPT,
+};
+use super::classes::{self, Mask};
+use super::dom::{Dom, NONE};
+use super::features;
+use super::model::MODEL;
+
+/// The texts that stay.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// For every node, how many kept texts lie before it; one longer than the nodes.
+    before: Vec<u32>,
+}
+
+impl Kept {
+    fn new(blocks: &Blocks, keep: &[bool]) -> Self {
+        let mut before = Vec::with_capacity(blocks.block_of.len() + 1);
+        let mut count = 0;
+        before.push(0);
+        for &block in &blocks.block_of {
+            if block != NONE && keep[block as usize] {
+                count += 1;
+            }
+            before.push(count);
+        }
+        Self { before }
+    }
+
+    /// Whether a text node is kept.
+    pub fn text(&self, node: u32) -> bool {
+        self.before[node as usize + 1] > self.before[node as usize]
+    }
+
+    /// Whether any text in a node's subtree is kept.
+    pub fn below(&self, dom: &Dom, node: u32) -> bool {
+        self.before[dom.nodes[node as usize].end as usize] > self.before[node as usize]
+    }
+}
+
+/// Decides for every block of a page.
+pub fn choose(dom: &Dom, url: Option<&str>) -> Kept {
+    let blocks = Blocks::of(dom);
+    let keep = decide(dom, &blocks, url);
+    Kept::new(&blocks, &keep)
+}
+
+/// The element that most likely holds the content.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Its node.
+    pub node: u32,
+    /// Its share of the page's points, 0 where the page has none.
+    pub share: f32,
+}
+
+impl Candidate {
+    /// Whether a block lies inside.
+    pub fn contains(&self, dom: &Dom, block: &Block) -> bool {
+        block.first >= self.node && block.last < dom.nodes[self.node as usize].end
+    }
+}
+
+/// Hints that speak against a block wherever they stand above it.
+const AGAINST: Mask = classes::NAV
+    | classes::BREADCRUMB
+    | classes::SIDEBAR
+    | classes::FOOTER
+    | classes::SHARE
+    | classes::RELATED
+    | classes::AD
+    | classes::NEWSLETTER
+    | classes::COOKIE
+    | classes::MODAL
+    | classes::SKIP
+    | classes::PAGER
+    | classes::COMMENT
+    | IN_NAV
+    | IN_ASIDE
+    | IN_FOOTER
+    | HIDDEN
+    | IN_BUTTON;
+
+/// Keeps the blocks that the model keeps. Where that is next to nothing, the page has no content that the model knows
+/// as such, and everything that a reader sees stays, navigation aside.
+fn decide(dom: &Dom, page: &Blocks, url: Option<&str>) -> Vec<bool> {
+    let root = candidate(dom, page);
+    let mut keep = vec![false; page.blocks.len()];
+    if page.blocks.len() > MOST_BLOCKS {
+        let unwanted = AGAINST & !IN_ASIDE;
+        for (keep, block) in keep.iter_mut().zip(&page.blocks) {
+            *keep = block.around & unwanted == 0 && block.counts.link_share() < 0.5;
+        }
+    } else {
+        features::rows(dom, page, &root, url, |at, row| keep[at] = MODEL.score(row) >= 0.0);
+    }
+    let chars = |keep: &[bool]| -> u32 {
+        page.blocks.iter().zip(keep).filter(|(_, keep)| **keep).map(|(block, _)| block.counts.chars).sum()
+    };
+    if chars(&keep) >= LEAST_CONTENT {
+        return keep;
+    }
+    let shown: Mask = HIDDEN | IN_NAV | IN_NOSCRIPT | classes::COOKIE;
+    for unwanted in [shown | IN_FOOTER | IN_HEADER | IN_FORM | IN_ASIDE, shown, 0] {
+        let wider: Vec<bool> = page
+            .blocks
+            .iter()
+            .zip(&keep)
+            .map(|(block, keep)| *keep || block.around & unwanted == 0)
+            .collect();
+        // A short page is short; only a page that gives nothing is asked again.
+        if chars(&keep) == 0 || chars(&wider) >= 4 * chars(&keep) {
+            keep = wider;
+        }
+        if chars(&keep) > 0 {
+            break;
+        }
+    }
+    keep
+}
+
+/// Pages of more blocks are judged by a plain rule, which costs next to nothing; real pages have a few hundred.
+const MOST_BLOCKS: usize = 20_000;
+
+/// Fewer kept characters than this are not believed at once.
+const LEAST_CONTENT: u32 = 60;
+
+/// The element that holds the content: texts score their ancestors, nearer ones more, as Readability does.
+pub fn candidate(dom: &Dom, page: &Blocks) -> Candidate {
+    let mut score = vec![0.0_f32; dom.nodes.len()];
+    let mut total = 0.0;
+    for block in &page.blocks {
+        let counts = &block.counts;
+        if counts.chars < 20 || block.around & AGAINST != 0 {
+            continue;
+        }
+        let free = 1.0 - counts.link_share();
+        let mut points =
+            (counts.chars as f32).min(600.0) * free * free * (1.0 + 0.1 * (counts.commas.min(10) as f32));
+        if block.around & (IN_ARTICLE | IN_MAIN | classes::POST | classes::ARTICLE | classes::CONTENT) != 0 {
+            points *= 1.5;
+        }
+        total += points;
+        score[block.node as usize] += points;
+    }
+    // Sums over subtrees: children lie after their parents.
+    for id in (1..dom.nodes.len()).rev() {
+        let parent = dom.nodes[id].parent as usize;
+        let points = score[id];
+        score[parent] += points;
+    }
+    // The deepest element that still holds most of the points.
+    let mut best = 0;
+    for (id, &points) in score.iter().enumerate() {
+        if points > 0.0
+            && points >= 0.75 * total
+            && id as u32 >= best
+            && dom.nodes[id].end <= dom.nodes[best as usize].end
+        {
+            best = id as u32;
+        }
+    }
+    Candidate { node: best, share: if total > 0.0 { score[best as usize] / total } else { 0.0 } }
+}

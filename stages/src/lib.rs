@@ -1,0 +1,48 @@
+//! Every stage of a recipe, one file each: configuration, runtime and tests together.
+//!
+//! Start at [`registry`], the table of all stages, and [`stage`], what a stage is. This crate knows no executor:
+//! the engine applies verdicts, counts reasons, keeps rejects, times work and bounds memory.
+
+pub mod assets;
+pub mod bad_words;
+pub mod by_language;
+pub mod c4_quality;
+pub mod charset;
+pub mod dedup;
+pub mod documents;
+pub mod exact_dedup;
+pub mod expression;
+pub mod extract_text;
+pub mod fasttext;
+pub mod fineweb_quality;
+pub mod gopher_quality;
+pub mod gopher_repetition;
+pub mod html;
+pub mod jsonl_source;
+pub mod language;
+pub mod line_quality;
+pub mod minhash_dedup;
+pub mod parquet_source;
+pub mod pretrain;
+pub mod redact_pii;
+pub mod registry;
+pub mod sample;
+pub mod stage;
+pub mod token_shards;
+pub mod tokenizer_train;
+pub mod url_blocklist;
+pub mod url_dedup;
+pub mod warc;
+pub mod warc_source;
+pub mod where_filter;
+pub mod words;
+pub mod write_jsonl;
+pub mod write_parquet;
+
+mod hashing;
+mod judge;
+mod lines;
+mod repeats;
+
+pub use documents::Documents;
+pub use stage::{StageError, Verdict};

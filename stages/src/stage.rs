@@ -1,0 +1,260 @@
+//! What a stage is: a configuration that declares what it needs, and a runtime of one of seven shapes.
+//!
+//! The engine drives the shapes and owns everything else. A stage never prints, never opens a file that it was
+//! not handed, never looks at a clock, and gives the same bytes for the same input.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gristmill_corpus::{CorpusError, DocBatch};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::documents::Documents;
+
+/// A stable snake_case word that says why a document was dropped. Renaming one is a format change.
+pub type Reason = &'static str;
+
+/// What a stage decided about one document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The document goes on.
+    Keep,
+    /// The document ends here, for this reason.
+    Drop(Reason),
+}
+
+impl From<Option<Reason>> for Verdict {
+    fn from(reason: Option<Reason>) -> Self {
+        reason.map_or(Self::Keep, Self::Drop)
+    }
+}
+
+/// What goes wrong in a stage, by what the engine does about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The split cannot be read: it is quarantined, recorded, and the run goes on.
+    #[error("cannot read `{}`: {message}", path.display())]
+    Input {
+        /// The input file.
+        path: PathBuf,
+        /// What is wrong, and what would work.
+        message: String,
+    },
+    /// The configuration asks for something that cannot be: the run does not start.
+    #[error("{0}")]
+    Config(String),
+    /// Output cannot be written, or an invariant of the engine does not hold: the task fails.
+    #[error("{0}")]
+    Engine(String),
+}
+
+impl From<CorpusError> for StageError {
+    fn from(error: CorpusError) -> Self {
+        Self::Engine(error.to_string())
+    }
+}
+
+/// A file that another stage makes, or that exists already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ArtefactRef {
+    /// Made by the stage of this id, as in `{ stage = "tokenizer_train" }`.
+    Stage {
+        /// The stage's id.
+        stage: String,
+    },
+    /// A file (relative to the recipe), or a well-known name.
+    Named(String),
+}
+
+/// What a configured stage needs and makes; the planner checks it before any data is touched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declares {
+    /// Columns that must exist.
+    pub reads: Vec<String>,
+    /// Columns that exist afterwards.
+    pub writes: Vec<String>,
+    /// Columns that are gone afterwards.
+    pub drops: Vec<String>,
+    /// Input files of a source: paths or globs, as written in the recipe.
+    pub inputs: Vec<String>,
+    /// Other files whose content the output depends on (lists, models), as written in the recipe.
+    pub files: Vec<String>,
+    /// What other stages make for this one.
+    pub artefacts: Vec<ArtefactRef>,
+}
+
+/// What a runtime is built with.
+#[derive(Debug, Clone)]
+pub struct BuildContext {
+    /// The recipe's folder: relative paths start here.
+    pub base: PathBuf,
+    /// The recipe's seed.
+    pub seed: u64,
+}
+
+impl BuildContext {
+    /// A path of the recipe as the file system knows it.
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+}
+
+/// The configuration of one kind of stage. Its doc comment and its fields' doc comments are the user manual.
+///
+/// Implementors derive `Serialize, Deserialize, JsonSchema` with `#[serde(deny_unknown_fields)]` and give every
+/// field that has a sensible default one (`#[serde(default)]`).
+pub trait StageConfig: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The word for it in a recipe.
+    const KIND: &'static str;
+    /// Counts up whenever the same configuration and input give other output.
+    const VERSION: u32;
+    /// Which shape [`build`](Self::build) makes.
+    const SHAPE: Shape;
+    /// Every reason it can drop a document for.
+    const REASONS: &'static [Reason];
+
+    /// What this configuration needs and makes.
+    fn declares(&self) -> Declares;
+
+    /// Loads what the stage needs and makes it ready to run; called once a process.
+    ///
+    /// # Errors
+    /// [`StageError::Config`] when a value or a file cannot serve.
+    fn build(&self, context: &BuildContext) -> Result<Runtime, StageError>;
+}
+
+/// The shape of a stage: what the engine does with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Reads input files into documents.
+    Source,
+    /// One verdict a document.
+    Filter,
+    /// Rewrites documents one by one, and may drop some.
+    Map,
+    /// Drops documents by what other documents hold (duplicates): a barrier.
+    Exchange,
+    /// Writes documents, one output a split.
+    Sink,
+    /// Collects a part a split, then joins all parts into one result.
+    Gather,
+    /// Runs another program on an earlier stage's result.
+    Process,
+}
+
+/// A stage that is ready to run.
+pub enum Runtime {
+    /// See [`Source`].
+    Source(Box<dyn Source>),
+    /// See [`Filter`].
+    Filter(Box<dyn Filter>),
+    /// See [`Map`].
+    Map(Box<dyn Map>),
+    /// See [`Exchange`].
+    Exchange(Box<dyn Exchange>),
+    /// See [`Sink`].
+    Sink(Box<dyn Sink>),
+    /// See [`Gather`].
+    Gather(Box<dyn Gather>),
+    /// See [`Process`].
+    Process(Box<dyn Process>),
+}
+
+/// One input file.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is called in the `file_path` column: the path as the recipe gives it.
+    pub name: String,
+}
+
+/// A record that is no document: counted under its reason and kept among the rejects.
+#[derive(Debug, Clone, Copy)]
+pub struct Skipped<'a> {
+    /// Its id, or empty.
+    pub id: &'a str,
+    /// Its address, or empty.
+    pub url: &'a str,
+    /// Its byte offset in the split.
+    pub offset: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Takes what a source reads.
+pub trait SourceOutput {
+    /// A batch of documents, in the order of the file.
+    fn documents(&mut self, batch: DocBatch) -> Result<(), StageError>;
+    /// A record that is none.
+    fn skip(&mut self, skipped: Skipped<'_>) -> Result<(), StageError>;
+}
+
+/// Reads a split from beginning to end.
+pub trait Source: Send + Sync {
+    /// Hands every record of the split to `output`, as a document or as skipped. Damage inside a readable file
+    /// is skipped and counted; [`StageError::Input`] is for a file that cannot be read at all.
+    fn read(&self, split: &Split, output: &mut dyn SourceOutput) -> Result<(), StageError>;
+}
+
+/// Judges documents one by one.
+pub trait Filter: Send + Sync {
+    /// One verdict a document, in order. A verdict depends on that document alone.
+    fn verdicts(&self, documents: &Documents) -> Result<Vec<Verdict>, StageError>;
+}
+
+/// Rewrites documents one by one.
+pub trait Map: Send + Sync {
+    /// As many documents as came in, in the same order, and one verdict each; the engine drops the rejected.
+    fn map(&self, documents: Documents) -> Result<(Documents, Vec<Verdict>), StageError>;
+}
+
+/// Finds duplicates: documents that share a (partition, key) are joined, groups that share a document grow
+/// together, and of each group one document survives.
+pub trait Exchange: Send + Sync {
+    /// How many partitions keys are spread over; each is reduced by one task.
+    fn partitions(&self) -> u32;
+    /// Emits `(row, partition, key)` for every key of every document. A document without keys is kept.
+    fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError>;
+    /// One rank a document: of a group, the document with the smallest (rank, position) survives.
+    fn ranks(&self, documents: &Documents) -> Result<Vec<u64>, StageError>;
+    /// Why the others are dropped.
+    fn reason(&self) -> Reason;
+}
+
+/// Artefacts that other stages made: stage id to the folder of its result.
+pub type Artefacts = BTreeMap<String, PathBuf>;
+
+/// Writes the documents of one split.
+pub trait Sink: Send + Sync {
+    /// Opens the output of task `index` inside `folder`. File names carry the index: all tasks' files end up in
+    /// one folder.
+    fn open(&self, folder: &Path, index: usize) -> Result<Box<dyn PartWriter>, StageError>;
+}
+
+/// The output of one task.
+pub trait PartWriter {
+    /// Writes the next documents.
+    fn write(&mut self, documents: &Documents) -> Result<(), StageError>;
+    /// Closes the files.
+    fn finish(self: Box<Self>) -> Result<(), StageError>;
+}
+
+/// Collects one part a split, then joins the parts.
+pub trait Gather: Send + Sync {
+    /// Opens the part of one split inside `folder`.
+    fn open(&self, folder: &Path, artefacts: &Artefacts) -> Result<Box<dyn PartWriter>, StageError>;
+    /// Joins all parts (one folder a split, in order) into the result inside `folder`.
+    fn gather(&self, parts: &[PathBuf], folder: &Path, artefacts: &Artefacts) -> Result<(), StageError>;
+}
+
+/// Runs another program.
+pub trait Process: Send + Sync {
+    /// The command that turns `input` (the folder of an earlier result) into a result inside `folder`. It may be
+    /// killed and started again on the same folder.
+    fn command(&self, input: &Path, folder: &Path, artefacts: &Artefacts) -> Result<Command, StageError>;
+}

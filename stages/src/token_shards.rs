@@ -1,0 +1,361 @@
+//! `token_shards`: documents to shuffled token shards, for trainers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gristmill_corpus::columns;
+use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardSet, ShardWriter};
+use gristmill_tokenizer::Tokenizer;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::documents::Documents;
+use crate::stage::{
+    ArtefactRef, Artefacts, BuildContext, Declares, Gather, PartWriter, Reason, Runtime, Shape, StageConfig,
+    StageError,
+};
+
+/// Encodes every document and writes token shards in a seeded global order, with a validation split by host.
+///
+/// Every document begins with BOS; text that quotes a special token gets ordinary ids. A page goes to validation
+/// by the hash of its host alone, so that no rerun and no take-down ever moves a host across. Beside each payload
+/// stand indices that Megatron-LM and datatrove read, and `docs.parquet`, which leads every token back to its
+/// record. The joining task holds about 200 bytes a document in memory.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenShards {
+    /// The tokenizer: `{ stage = "tokenizer_train" }`, or a `tokenizer.json` or tiktoken file relative to the recipe.
+    pub tokenizer: ArtefactRef,
+    /// Share of all hosts whose pages are held out, 0 to 1.
+    #[serde(default = "default_validation")]
+    pub validation_share: f64,
+    /// A shard is closed before it would hold more tokens than this.
+    #[serde(default = "default_shard_tokens")]
+    pub shard_tokens: u64,
+}
+
+fn default_validation() -> f64 {
+    0.01
+}
+
+fn default_shard_tokens() -> u64 {
+    gristmill_corpus::shards::MAX_SHARD_TOKENS
+}
+
+impl StageConfig for TokenShards {
+    const KIND: &'static str = "token_shards";
+    const VERSION: u32 = 1;
+    const SHAPE: Shape = Shape::Gather;
+    const REASONS: &'static [Reason] = &[];
+
+    fn declares(&self) -> Declares {
+        let files = match &self.tokenizer {
+            ArtefactRef::Named(path) => vec![path.clone()],
+            ArtefactRef::Stage { .. } => Vec::new(),
+        };
+        Declares {
+            reads: [columns::ID, columns::URL, columns::FILE_PATH, columns::OFFSET, columns::TEXT]
+                .map(str::to_owned)
+                .to_vec(),
+            files,
+            artefacts: vec![self.tokenizer.clone()],
+            ..Declares::default()
+        }
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Runtime, StageError> {
+        if !(0.0..=1.0).contains(&self.validation_share) {
+            return Err(StageError::Config(format!(
+                "`validation_share = {}` must be between 0 and 1",
+                self.validation_share
+            )));
+        }
+        if self.shard_tokens == 0 {
+            return Err(StageError::Config("`shard_tokens = 0` leaves no room; try 100000000".into()));
+        }
+        let tokenizer = match &self.tokenizer {
+            ArtefactRef::Stage { stage } => Source::Stage(stage.clone()),
+            ArtefactRef::Named(name) => {
+                let path = context.resolve(name);
+                // Loaded now, so that a wrong file is a mistake in the recipe and not a failure after hours.
+                load(&path).map_err(|error| StageError::Config(error.to_string()))?;
+                Source::File(path)
+            }
+        };
+        Ok(Runtime::Gather(Box::new(Sharder {
+            tokenizer,
+            validation_share: self.validation_share,
+            shard_tokens: self.shard_tokens,
+            seed: context.seed,
+        })))
+    }
+}
+
+enum Source {
+    Stage(String),
+    File(PathBuf),
+}
+
+struct Sharder {
+    tokenizer: Source,
+    validation_share: f64,
+    shard_tokens: u64,
+    seed: u64,
+}
+
+/// The name of a task's part: a shard like any other, in the order of the split.
+const PART: &str = "part";
+
+fn load(path: &Path) -> Result<Tokenizer, StageError> {
+    Tokenizer::load(path)
+        .map_err(|error| StageError::Engine(format!("tokenizer `{}`: {error}", path.display())))
+}
+
+impl Sharder {
+    fn tokenizer(&self, artefacts: &Artefacts) -> Result<(Tokenizer, PathBuf), StageError> {
+        let path = match &self.tokenizer {
+            Source::File(path) => path.clone(),
+            Source::Stage(stage) => artefacts
+                .get(stage)
+                .ok_or_else(|| StageError::Engine(format!("stage `{stage}` left no tokenizer")))?
+                .join("tokenizer.json"),
+        };
+        Ok((load(&path)?, path))
+    }
+
+    fn options(&self, tokenizer: &Tokenizer) -> Result<ShardOptions, StageError> {
+        let bos = tokenizer.bos().ok_or_else(|| {
+            StageError::Config(
+                "the tokenizer has no BOS token, which begins every document of a shard".into(),
+            )
+        })?;
+        let mut options = ShardOptions::new(tokenizer.hash(), tokenizer.vocab_size(), bos);
+        options.max_tokens = self.shard_tokens;
+        Ok(options)
+    }
+
+    /// Whether a page of this URL is held out.
+    fn is_held_out(&self, url: &str) -> bool {
+        let share = xxh3_64(host(url).as_bytes()) as f64 / 2f64.powi(64);
+        share < self.validation_share
+    }
+}
+
+/// The host of a URL in lowercase, without user and port; the whole text when there is none.
+fn host(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    let host = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or(host) };
+    host.to_ascii_lowercase()
+}
+
+impl Gather for Sharder {
+    fn open(&self, folder: &Path, artefacts: &Artefacts) -> Result<Box<dyn PartWriter>, StageError> {
+        let (tokenizer, _) = self.tokenizer(artefacts)?;
+        let mut options = self.options(&tokenizer)?;
+        options.max_tokens = u64::MAX;
+        let bos = options.bos;
+        let writer = ShardWriter::create(folder, PART, options)?;
+        Ok(Box::new(Encoder { tokenizer, bos, writer, ids: Vec::new() }))
+    }
+
+    fn gather(&self, parts: &[PathBuf], folder: &Path, artefacts: &Artefacts) -> Result<(), StageError> {
+        let (tokenizer, path) = self.tokenizer(artefacts)?;
+        let mut sets = Vec::new();
+        for part in parts {
+            // A split without documents left no part.
+            if part.join(format!("{PART}-00000.meta.json")).exists() {
+                sets.push(ShardSet::open(part, PART)?);
+            }
+        }
+        let mut order = Vec::new();
+        for (part, set) in sets.iter().enumerate() {
+            for (shard, reader) in set.shards().iter().enumerate() {
+                for (index, record) in reader.documents()?.into_iter().enumerate() {
+                    let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
+                    order.push((key, part, shard, index, record));
+                }
+            }
+        }
+        order.sort_by_key(|(key, part, shard, index, _)| (*key, *part, *shard, *index));
+        let options = self.options(&tokenizer)?;
+        let mut train = ShardWriter::create(folder, "train", options.clone())?;
+        let mut validation = ShardWriter::create(folder, "val", options)?;
+        for (_, part, shard, index, record) in &order {
+            let ids = sets[*part].shards()[*shard].document(*index)?;
+            let target = if self.is_held_out(&record.url) { &mut validation } else { &mut train };
+            target.push(&DocumentTokens {
+                ids: &ids,
+                id: &record.id,
+                url: &record.url,
+                file_path: &record.file_path,
+                offset: record.offset,
+                n_bytes: record.n_bytes,
+            })?;
+        }
+        train.finish()?;
+        validation.finish()?;
+        // Whoever reads the shards needs the tokenizer: it travels with them.
+        let copy = folder.join("tokenizer.json");
+        match &self.tokenizer {
+            Source::Stage(_) => fs::copy(&path, &copy).map(|_| ()).map_err(|error| failed(&copy, &error)),
+            Source::File(_) => tokenizer.save(&copy).map_err(|error| failed(&copy, &error)),
+        }
+    }
+}
+
+struct Encoder {
+    tokenizer: Tokenizer,
+    bos: u32,
+    writer: ShardWriter,
+    ids: Vec<u32>,
+}
+
+impl PartWriter for Encoder {
+    fn write(&mut self, documents: &Documents) -> Result<(), StageError> {
+        let texts = documents.strings(columns::TEXT)?;
+        let ids = documents.strings(columns::ID)?;
+        let urls = documents.strings(columns::URL)?;
+        let paths = documents.strings(columns::FILE_PATH)?;
+        let offsets = documents.batch().unsigned(columns::OFFSET)?;
+        for row in 0..documents.len() {
+            let text = texts.value(row);
+            self.ids.clear();
+            self.ids.push(self.bos);
+            self.tokenizer.encode_into(text, &mut self.ids);
+            self.writer.push(&DocumentTokens {
+                ids: &self.ids,
+                id: ids.value(row),
+                url: urls.value(row),
+                file_path: paths.value(row),
+                offset: offsets.value(row),
+                n_bytes: text.len() as u64,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StageError> {
+        self.writer.finish()?;
+        Ok(())
+    }
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> StageError {
+    StageError::Engine(format!("cannot write `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_corpus::batch::{DocBatchBuilder, Document};
+    use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, train};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Shards of 40 pages on 20 hosts, cut into splits of the given sizes; (train ids, val ids, folder).
+    fn shards(cuts: &[usize], seed: u64) -> (Vec<String>, Vec<String>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut counts = PretokenCounts::new(Pattern::cl100k());
+        counts.add("the mill grinds the corn");
+        let options = TrainOptions { vocab_size: 300, ..TrainOptions::default() };
+        train(&counts, &options).unwrap().save(folder.path().join("tokenizer.json")).unwrap();
+        let config: TokenShards = serde_json::from_value(json!({
+            "tokenizer": "tokenizer.json", "validation_share": 0.3, "shard_tokens": 100
+        }))
+        .unwrap();
+        let context = BuildContext { base: folder.path().to_owned(), seed };
+        let Runtime::Gather(gather) = config.build(&context).unwrap() else { panic!("a gather") };
+        let mut next = 0;
+        let mut parts = Vec::new();
+        for (index, n) in cuts.iter().enumerate() {
+            let part = folder.path().join(format!("part{index}"));
+            fs::create_dir(&part).unwrap();
+            let mut writer = gather.open(&part, &Artefacts::new()).unwrap();
+            let mut builder = DocBatchBuilder::new(columns::TEXT);
+            for page in next..next + n {
+                let (id, url) = (format!("id{page}"), format!("http://h{}.example/{page}", page % 20));
+                let content = format!("page {page} of <|bos|> the mill");
+                builder.push(&Document {
+                    id: &id,
+                    url: &url,
+                    date: "",
+                    dump: "",
+                    file_path: "f",
+                    offset: page as u64,
+                    content: &content,
+                });
+            }
+            next += n;
+            if *n > 0 {
+                writer.write(&Documents::new(builder.finish())).unwrap();
+            }
+            writer.finish().unwrap();
+            parts.push(part);
+        }
+        let out = folder.path().join("out");
+        fs::create_dir(&out).unwrap();
+        gather.gather(&parts, &out, &Artefacts::new()).unwrap();
+        let ids = |split| {
+            let set = ShardSet::open(&out, split).unwrap();
+            assert!(set.shards().len() > 1, "100 tokens do not hold all pages");
+            let records = set.shards().iter().flat_map(|shard| shard.documents().unwrap());
+            records.map(|record| record.id).collect::<Vec<_>>()
+        };
+        (ids("train"), ids("val"), folder)
+    }
+
+    #[test]
+    fn how_documents_are_split_over_tasks_does_not_show_in_the_bytes() {
+        let (train, val, one) = shards(&[40], 7);
+        let (.., three) = shards(&[13, 0, 27], 7);
+        assert_eq!(train.len() + val.len(), 40);
+        let files =
+            |folder: &tempfile::TempDir| gristmill_corpus::files::list(&folder.path().join("out")).unwrap();
+        assert_eq!(files(&one), files(&three));
+    }
+
+    #[test]
+    fn the_seed_shuffles_and_never_moves_a_host_across() {
+        let (train_a, val_a, _a) = shards(&[40], 7);
+        let (train_b, val_b, _b) = shards(&[40], 8);
+        assert_ne!(train_a, train_b);
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        assert_eq!(sorted(val_a), sorted(val_b));
+        assert_eq!(sorted(train_a), sorted(train_b));
+    }
+
+    #[test]
+    fn text_that_quotes_a_special_token_gets_ordinary_ids() {
+        let (.., folder) = shards(&[40], 7);
+        let out = folder.path().join("out");
+        let tokenizer = Tokenizer::load(out.join("tokenizer.json")).unwrap();
+        let bos = tokenizer.bos().unwrap();
+        let set = ShardSet::open(&out, "train").unwrap();
+        for shard in set.shards() {
+            for index in 0..shard.n_documents() {
+                let ids = shard.document(index).unwrap();
+                assert_eq!(ids.iter().filter(|id| **id == bos).count(), 1);
+                assert!(tokenizer.decode_lossy(&ids[1..]).contains("<|bos|> the mill"));
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_are_cut_out_of_urls() {
+        for (url, expected) in [
+            ("http://A.example:8080/x", "a.example"),
+            ("https://u:p@b.test?q", "b.test"),
+            ("http://[::1]:80/", "[::1]:80"),
+            ("nonsense", "nonsense"),
+            ("", ""),
+        ] {
+            assert_eq!(host(url), expected);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! `url_blocklist`: drops documents by their address.
+
+pub mod hashed_set;
+pub mod host;
+pub mod lists;
+
+use std::path::PathBuf;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use gristmill_corpus::columns;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::documents::Documents;
+use crate::stage::{
+    BuildContext, Declares, Filter, Reason, Runtime, Shape, StageConfig, StageError, Verdict,
+};
+use hashed_set::HashedSet;
+use host::{host_of, registered_domain, without_scheme};
+
+/// Drops documents whose URL is on a list of domains or URLs, or holds banned words.
+///
+/// The checks and their order are those of datatrove's URLFilter, as FineWeb ran it; the first that hits names the reason: the
+/// registered domain is listed (`domain`); the whole host is listed (`subdomain`); the URL is listed as it stands (`url`); a word of
+/// the URL is banned (`hard_blacklisted`); enough of its words are suspicious (`soft_blacklisted`); its letters and digits hold a banned
+/// word anywhere (`blacklisted_subword`). Words are what stands between characters other than ASCII letters and digits.
+///
+/// Differences from datatrove: hosts are compared in lower case; addresses and hosts under unknown top-level domains can be listed;
+/// a document without URL is kept. Lists are text files, plain or gzipped, one entry a line, with `#` comments; paths are relative
+/// to the recipe.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UrlBlocklist {
+    /// Files of domains and hosts, plain lists or hosts files (`0.0.0.0 bad.example`). A registered domain bans all hosts below it.
+    pub domains: Vec<String>,
+    /// Files of URLs.
+    pub urls: Vec<String>,
+    /// Folders in the layout of the UT1 lists: files `domains` and `urls`, there or one folder below. `expressions` are not read.
+    pub lists: Vec<String>,
+    /// Files of words that ban a URL when one of its words is one. They are stripped to letters and digits and put in lower case; the
+    /// URL is not, as in datatrove.
+    pub banned_words: Vec<String>,
+    /// Files of words of which a URL may hold fewer than `soft_word_threshold` different ones.
+    pub soft_banned_words: Vec<String>,
+    /// Files of words that ban a URL wherever its letters and digits, in lower case, hold one.
+    pub banned_subwords: Vec<String>,
+    /// Files of domains and hosts that are kept whatever the other lists say.
+    pub allow: Vec<String>,
+    /// A URL with at least this many different suspicious words is dropped. 2 is FineWeb's.
+    pub soft_word_threshold: u32,
+    /// A listed host also bans every host below it, not only a listed registered domain. datatrove does not.
+    pub match_parents: bool,
+    /// Also look URLs up without scheme, `www.` and final slash, as lists such as UT1's write them. datatrove does not.
+    pub ignore_scheme: bool,
+}
+
+impl Default for UrlBlocklist {
+    fn default() -> Self {
+        Self {
+            domains: Vec::new(),
+            urls: Vec::new(),
+            lists: Vec::new(),
+            banned_words: Vec::new(),
+            soft_banned_words: Vec::new(),
+            banned_subwords: Vec::new(),
+            allow: Vec::new(),
+            soft_word_threshold: 2,
+            match_parents: false,
+            ignore_scheme: false,
+        }
+    }
+}
+
+/// The registered domain is listed.
+pub const DOMAIN: Reason = "domain";
+/// The host is listed.
+pub const SUBDOMAIN: Reason = "subdomain";
+/// The URL is listed.
+pub const URL: Reason = "url";
+/// A word of the URL is banned.
+pub const HARD_WORD: Reason = "hard_blacklisted";
+/// Enough words of the URL are suspicious.
+pub const SOFT_WORDS: Reason = "soft_blacklisted";
+/// The URL holds a banned word anywhere.
+pub const SUBWORD: Reason = "blacklisted_subword";
+
+impl StageConfig for UrlBlocklist {
+    const KIND: &'static str = "url_blocklist";
+    const VERSION: u32 = 1;
+    const SHAPE: Shape = Shape::Filter;
+    const REASONS: &'static [Reason] = &[DOMAIN, SUBDOMAIN, URL, HARD_WORD, SOFT_WORDS, SUBWORD];
+
+    fn declares(&self) -> Declares {
+        let files = [
+            &self.domains,
+            &self.urls,
+            &self.lists,
+            &self.banned_words,
+            &self.soft_banned_words,
+            &self.banned_subwords,
+            &self.allow,
+        ];
+        Declares {
+            reads: vec![columns::URL.to_owned()],
+            files: files.into_iter().flatten().cloned().collect(),
+            ..Declares::default()
+        }
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Runtime, StageError> {
+        Ok(Runtime::Filter(Box::new(Blocklist::load(self, context)?)))
+    }
+}
+
+/// The loaded lists.
+pub struct Blocklist {
+    domains: HashedSet,
+    urls: HashedSet,
+    banned_words: HashedSet,
+    soft_banned_words: HashedSet,
+    banned_subwords: Option<AhoCorasick>,
+    allow: HashedSet,
+    soft_word_threshold: usize,
+    match_parents: bool,
+    ignore_scheme: bool,
+}
+
+impl Blocklist {
+    /// Reads all lists of a configuration.
+    ///
+    /// # Errors
+    /// [`StageError::Config`] where a list cannot be read, or none is given.
+    pub fn load(config: &UrlBlocklist, context: &BuildContext) -> Result<Self, StageError> {
+        if StageConfig::declares(config).files.len() == config.allow.len() {
+            return Err(StageError::Config(
+                "no list to block by; `domains`, `urls`, `lists`, `banned_words`, `soft_banned_words` or `banned_subwords` works"
+                    .into(),
+            ));
+        }
+        let resolve =
+            |paths: &[String]| -> Vec<PathBuf> { paths.iter().map(|path| context.resolve(path)).collect() };
+        let (mut domains, mut urls) = (resolve(&config.domains), resolve(&config.urls));
+        for folder in &config.lists {
+            let found = lists::find_lists(&context.resolve(folder))?;
+            domains.extend(found.0);
+            urls.extend(found.1);
+        }
+        let subwords = read_words(&resolve(&config.banned_subwords))?;
+        let banned_subwords = if subwords.is_empty() {
+            None
+        } else {
+            // A table of all transitions is twice as fast; it takes a kilobyte a letter, which long lists must not.
+            let is_small = subwords.iter().map(String::len).sum::<usize>() < 16_384;
+            let automaton = AhoCorasick::builder()
+                .kind(is_small.then_some(AhoCorasickKind::DFA))
+                .build(&subwords)
+                .map_err(|error| StageError::Config(format!("`banned_subwords`: {error}")))?;
+            Some(automaton)
+        };
+        let set_of = |words: Vec<String>| words.iter().map(String::as_str).collect::<HashedSet>();
+        Ok(Self {
+            domains: read_set(&domains, lists::add_domains)?,
+            urls: read_set(&urls, |line, hashes| hashes.push(HashedSet::hash(line.as_bytes())))?,
+            banned_words: set_of(read_words(&resolve(&config.banned_words))?),
+            soft_banned_words: set_of(read_words(&resolve(&config.soft_banned_words))?),
+            banned_subwords,
+            allow: read_set(&resolve(&config.allow), lists::add_domains)?,
+            soft_word_threshold: config.soft_word_threshold as usize,
+            match_parents: config.match_parents,
+            ignore_scheme: config.ignore_scheme,
+        })
+    }
+
+    /// Why a URL is blocked, if it is. `letters` is working memory.
+    pub fn reason(&self, url: &str, letters: &mut Vec<u8>) -> Option<Reason> {
+        if url.is_empty() {
+            return None;
+        }
+        let host = host_of(url);
+        let domain = registered_domain(&host);
+        if !self.allow.is_empty()
+            && std::iter::once(&*host).chain(parents(&host)).any(|host| self.allow.contains(host.as_bytes()))
+        {
+            return None;
+        }
+        if domain.is_some_and(|domain| self.domains.contains(domain.as_bytes())) {
+            return Some(DOMAIN);
+        }
+        if !host.is_empty() && self.domains.contains(host.as_bytes()) {
+            return Some(SUBDOMAIN);
+        }
+        if self.match_parents && parents(&host).any(|parent| self.domains.contains(parent.as_bytes())) {
+            return Some(SUBDOMAIN);
+        }
+        if self.has_url(url) {
+            return Some(URL);
+        }
+        if let Some(reason) = self.word_reason(url) {
+            return Some(reason);
+        }
+        let subwords = self.banned_subwords.as_ref()?;
+        letters.clear();
+        letters.extend(url.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase()));
+        subwords.is_match(&*letters).then_some(SUBWORD)
+    }
+
+    fn has_url(&self, url: &str) -> bool {
+        if self.urls.contains(url.as_bytes()) {
+            return true;
+        }
+        if !self.ignore_scheme || self.urls.is_empty() {
+            return false;
+        }
+        let bare = without_scheme(url);
+        let bare = bare.strip_prefix("www.").unwrap_or(bare);
+        let trimmed = bare.trim_end_matches('/');
+        [bare, trimmed].iter().any(|form| self.urls.contains(form.as_bytes()))
+            // Lists write directories with their slash.
+            || self.urls.contains([trimmed, "/"].concat().as_bytes())
+    }
+
+    fn word_reason(&self, url: &str) -> Option<Reason> {
+        if self.banned_words.is_empty() && self.soft_banned_words.is_empty() {
+            return None;
+        }
+        let mut soft = Vec::new();
+        for word in url.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()) {
+            if word.is_empty() {
+                continue;
+            }
+            let hash = HashedSet::hash(word);
+            if self.banned_words.contains_hash(hash) {
+                return Some(HARD_WORD);
+            }
+            if self.soft_banned_words.contains_hash(hash) && !soft.contains(&hash) {
+                soft.push(hash);
+            }
+        }
+        let is_soft = !self.soft_banned_words.is_empty() && soft.len() >= self.soft_word_threshold;
+        is_soft.then_some(SOFT_WORDS)
+    }
+}
+
+/// The hosts above a host: `b.c` and `c` of `a.b.c`.
+fn parents(host: &str) -> impl Iterator<Item = &str> {
+    host.match_indices('.').map(|(dot, _)| &host[dot + 1..])
+}
+
+fn read_set(paths: &[PathBuf], add: impl Fn(&str, &mut Vec<u64>)) -> Result<HashedSet, StageError> {
+    let mut hashes = Vec::new();
+    for path in paths {
+        lists::for_each_line(path, |line| add(line, &mut hashes))?;
+    }
+    Ok(HashedSet::new(hashes))
+}
+
+fn read_words(paths: &[PathBuf]) -> Result<Vec<String>, StageError> {
+    let mut words = Vec::new();
+    for path in paths {
+        lists::for_each_line(path, |line| words.push(lists::normalise_word(line)))?;
+    }
+    words.retain(|word| !word.is_empty());
+    words.sort();
+    words.dedup();
+    Ok(words)
+}
+
+impl Filter for Blocklist {
+    fn verdicts(&self, documents: &Documents) -> Result<Vec<Verdict>, StageError> {
+        let urls = documents.strings(columns::URL)?;
+        let mut letters = Vec::new();
+        Ok(urls.iter().map(|url| self.reason(url.unwrap_or(""), &mut letters).into()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

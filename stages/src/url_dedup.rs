@@ -1,0 +1,113 @@
+//! Removal of pages that were fetched more than once: the stage. The canonical form is in
+//! [`dedup::url`](crate::dedup::url).
+
+use std::num::NonZeroU32;
+
+use gristmill_corpus::columns;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::dedup::partition_of;
+use crate::dedup::survivor::Survivor;
+use crate::dedup::url::canonical_url;
+use crate::documents::Documents;
+use crate::stage::{BuildContext, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError};
+
+/// Keeps one document of all that have the same address, over the whole corpus.
+///
+/// Addresses are compared in a canonical form: scheme, `www.`, default port, fragment, trailing slash, and tracking and
+/// session parameters (`utm_…`, `gclid`, `fbclid`, …) do not count, nor does the order of parameters. Documents without
+/// an address are kept. Across crawls, `survivor = "newest"` keeps the latest capture of every page.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UrlDedup {
+    /// Which document of a group stays: `first` in the order of the input, `longest`, `newest` or `oldest`.
+    pub survivor: Survivor,
+    /// Into how many parts keys are split; each is merged by one task. A document has one key of 16 bytes.
+    pub partitions: NonZeroU32,
+}
+
+impl Default for UrlDedup {
+    fn default() -> Self {
+        Self { survivor: Survivor::First, partitions: NonZeroU32::MIN.saturating_add(15) }
+    }
+}
+
+impl StageConfig for UrlDedup {
+    const KIND: &'static str = "url_dedup";
+    const VERSION: u32 = 1;
+    const SHAPE: Shape = Shape::Exchange;
+    const REASONS: &'static [Reason] = &["url_duplicate"];
+
+    fn declares(&self) -> Declares {
+        let mut reads = vec![columns::URL.to_owned()];
+        reads.extend(self.survivor.reads());
+        Declares { reads, ..Declares::default() }
+    }
+
+    fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
+        Ok(Runtime::Exchange(Box::new(EqualAddresses {
+            survivor: self.survivor,
+            partitions: self.partitions.get(),
+        })))
+    }
+}
+
+struct EqualAddresses {
+    survivor: Survivor,
+    partitions: u32,
+}
+
+impl Exchange for EqualAddresses {
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
+        let urls = documents.strings(columns::URL)?;
+        for row in 0..documents.len() {
+            let canonical = canonical_url(urls.value(row));
+            if !canonical.is_empty() {
+                let hash = xxh3_128(canonical.as_bytes());
+                emit(row, partition_of((hash >> 64) as u64, self.partitions), hash as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn ranks(&self, documents: &Documents) -> Result<Vec<u64>, StageError> {
+        self.survivor.ranks(documents)
+    }
+
+    fn reason(&self) -> Reason {
+        "url_duplicate"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dedup::test_support::{build, dedup, documents};
+
+    #[test]
+    fn captures_of_one_page_are_one_document() {
+        let urls = [
+            "https://www.example.com/a/",
+            "",
+            "http://example.com/a?utm_source=x",
+            "",
+            "http://example.com/b",
+        ];
+        let dates = ["2023-01-01", "", "2024-01-01", "", ""];
+        let batch = || documents(&urls, &dates, &["a longer text", "", "x", "", "y"]);
+        for (survivor, expected) in [
+            (Survivor::First, [true, true, false, true, true]),
+            (Survivor::Longest, [true, true, false, true, true]),
+            (Survivor::Newest, [false, true, true, true, true]),
+        ] {
+            let stage = build(&UrlDedup { survivor, ..UrlDedup::default() });
+            assert_eq!(dedup(&*stage, &[batch()]), expected, "{survivor:?}");
+        }
+    }
+}
