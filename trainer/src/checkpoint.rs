@@ -1,0 +1,402 @@
+//! A checkpoint: a directory that is written whole or not at all, verified when read, and enough to go on exactly.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `model.safetensors` | weights under the names and in the layout of Hugging Face's classes |
+//! | `optimizer.safetensors` | AdamW's moments, in memory layout |
+//! | `tokenizer.json` | a copy, so that a checkpoint alone can write text |
+//! | `state.json` | step, config, fingerprints, and size and xxh3 of the files above |
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::{Device, Tensor};
+use gristmill_tokenizer::Tokenizer;
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::RunConfig;
+use crate::model::{Model, Parameter, Weights};
+use crate::optimizer::{AdamW, Place, vector};
+use crate::step::Training;
+
+#[cfg(target_endian = "big")]
+compile_error!("checkpoints are written from memory and are little-endian");
+
+const FORMAT: u32 = 1;
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const TOKENIZER: &str = "tokenizer.json";
+const STATE: &str = "state.json";
+
+/// `state.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Version of this layout.
+    pub format: u32,
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// The run's config with its defaults.
+    pub config: RunConfig,
+    /// What it was trained on.
+    pub data: DataIdentity,
+    /// Size and checksum of the other files.
+    pub files: BTreeMap<String, Checksum>,
+}
+
+/// What a run reads; a checkpoint goes on with nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataIdentity {
+    /// [`Tokenizer::hash`].
+    pub tokenizer: String,
+    /// Hash over the checksums of the token shards.
+    pub shards: String,
+}
+
+/// Size and content of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checksum {
+    /// Length.
+    pub bytes: u64,
+    /// XXH3-64 in hexadecimal.
+    pub xxh3: String,
+}
+
+impl Checksum {
+    fn of(content: &[u8]) -> Self {
+        Self { bytes: content.len() as u64, xxh3: format!("{:016x}", xxh3_64(content)) }
+    }
+}
+
+/// Writes `training` to the directory `path`, replacing what is there only when the new one is complete.
+pub fn save(
+    path: &Path,
+    training: &Training,
+    config: &RunConfig,
+    data: &DataIdentity,
+    tokenizer_json: &[u8],
+) -> Result<()> {
+    write(path, training, config, data, tokenizer_json)
+        .with_context(|| format!("cannot write the checkpoint `{}`", path.display()))
+}
+
+fn write(
+    path: &Path,
+    training: &Training,
+    config: &RunConfig,
+    data: &DataIdentity,
+    tokenizer_json: &[u8],
+) -> Result<()> {
+    let parameters = &training.model.parameters;
+    let weights = parameters.iter().zip(&training.weights.0).map(|(p, w)| Stored::weight(p, w));
+    let moments = [("mean", &training.optimizer.mean), ("mean_square", &training.optimizer.mean_square)];
+    let moments = moments.into_iter().flat_map(|(kind, tensors)| {
+        parameters.iter().zip(tensors).map(move |(p, t)| Stored::moment(kind, p, t))
+    });
+    let contents = [
+        (MODEL, serialize(weights)?),
+        (OPTIMIZER, serialize(moments)?),
+        (TOKENIZER, tokenizer_json.to_vec()),
+    ];
+    let state = State {
+        format: FORMAT,
+        step: training.step,
+        vocabulary: training.model.vocabulary,
+        config: config.clone(),
+        data: data.clone(),
+        files: contents.iter().map(|(name, bytes)| ((*name).to_owned(), Checksum::of(bytes))).collect(),
+    };
+
+    let partial = sibling(path, "partial");
+    remove(&partial)?;
+    fs::create_dir_all(&partial)?;
+    for (name, bytes) in &contents {
+        write_file(&partial.join(name), bytes)?;
+    }
+    let mut json = serde_json::to_vec_pretty(&state)?;
+    json.push(b'\n');
+    write_file(&partial.join(STATE), &json)?;
+    sync_directory(&partial)?;
+
+    // A directory cannot replace another in one call. Between the two renames only `old` exists, which `latest`
+    // knows about.
+    let old = sibling(path, "old");
+    if path.exists() {
+        remove(&old)?;
+        fs::rename(path, &old)?;
+    }
+    fs::rename(&partial, path)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        sync_directory(parent)?;
+    }
+    remove(&old)
+}
+
+/// The complete checkpoint at `path`, or the one that a killed [`save`] had moved aside.
+pub fn latest(path: &Path) -> Option<PathBuf> {
+    [path.to_owned(), sibling(path, "old")].into_iter().find(|path| path.join(STATE).exists())
+}
+
+/// A checkpoint whose files have been read and verified.
+pub struct Checkpoint {
+    /// `state.json`.
+    pub state: State,
+    path: PathBuf,
+}
+
+impl Checkpoint {
+    /// Reads `state.json`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = path.join(STATE);
+        let json = fs::read(&file)
+            .with_context(|| format!("`{}` is not a checkpoint: cannot read its {STATE}", path.display()))?;
+        let state: State =
+            serde_json::from_slice(&json).with_context(|| format!("`{}` is damaged", file.display()))?;
+        ensure!(
+            state.format == FORMAT,
+            "`{}` has format {}, and this version reads {FORMAT}",
+            file.display(),
+            state.format
+        );
+        // Values that a damaged or hostile file could hold are checked as any config's.
+        RunConfig::parse(&state.config.to_toml()?, &[])
+            .with_context(|| format!("in the config of `{}`", file.display()))?;
+        Ok(Self { state, path: path.to_owned() })
+    }
+
+    /// The model and its weights.
+    pub fn model(&self, device: &Device) -> Result<(Model, Weights)> {
+        let content = self.file(MODEL)?;
+        let file = self.path.join(MODEL);
+        let tensors = SafeTensors::deserialize(&content)
+            .with_context(|| format!("`{}` is not a safetensors file", file.display()))?;
+        let model = Model::new(&self.state.config.model, self.state.vocabulary);
+        ensure!(
+            tensors.len() == model.parameters.len(),
+            "`{}` holds {} tensors, and the model has {}",
+            file.display(),
+            tensors.len(),
+            model.parameters.len()
+        );
+        let values = model.parameters.iter().map(|parameter| {
+            let mut shape = parameter.shape.clone();
+            if parameter.transposed_on_disk {
+                shape.reverse();
+            }
+            let values = read(&tensors, &parameter.name, &shape)
+                .with_context(|| format!("in `{}`", file.display()))?;
+            let values =
+                if parameter.transposed_on_disk { transpose(&values, shape[0], shape[1]) } else { values };
+            Ok(vector(values, device))
+        });
+        let weights = Weights(values.collect::<Result<_>>()?);
+        Ok((model, weights))
+    }
+
+    /// The tokenizer that the model was trained with.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let file = self.path.join(TOKENIZER);
+        let tokenizer = Tokenizer::from_json(&self.file(TOKENIZER)?)
+            .with_context(|| format!("in `{}`", file.display()))?;
+        ensure!(
+            tokenizer.vocab_size() == self.state.vocabulary,
+            "`{}` has {} tokens, and the model {}",
+            file.display(),
+            tokenizer.vocab_size(),
+            self.state.vocabulary
+        );
+        Ok(tokenizer)
+    }
+
+    /// Everything that training goes on with.
+    pub fn training(&self, device: Device, place: Place) -> Result<Training> {
+        let (model, weights) = self.model(&device)?;
+        let mut optimizer = AdamW::new(&self.state.config.train, &[], &device);
+        let content = self.file(OPTIMIZER)?;
+        let file = self.path.join(OPTIMIZER);
+        let tensors = SafeTensors::deserialize(&content)
+            .with_context(|| format!("`{}` is not a safetensors file", file.display()))?;
+        for (kind, moments) in [("mean", &mut optimizer.mean), ("mean_square", &mut optimizer.mean_square)] {
+            for parameter in &model.parameters {
+                let values = read(&tensors, &moment_name(kind, parameter), &[parameter.len()])
+                    .with_context(|| format!("in `{}`", file.display()))?;
+                moments.push(vector(values, &device));
+            }
+        }
+        Ok(Training { model, weights, optimizer, step: self.state.step, device, place })
+    }
+
+    /// Errors, naming each difference, where going on would not be the same run.
+    pub fn ensure_same_run(&self, config: &RunConfig, vocabulary: usize, data: &DataIdentity) -> Result<()> {
+        let mut differences = Vec::new();
+        let mut compare = |name: &str, then: &dyn std::fmt::Display, now: &dyn std::fmt::Display| {
+            let (then, now) = (then.to_string(), now.to_string());
+            if then != now {
+                differences.push(format!("{name}: {then} in the checkpoint, {now} now"));
+            }
+        };
+        compare("tokenizer", &self.state.data.tokenizer, &data.tokenizer);
+        compare("shards", &self.state.data.shards, &data.shards);
+        compare("vocabulary", &self.state.vocabulary, &vocabulary);
+        let (then, now) = (comparable(&self.state.config)?, comparable(config)?);
+        for (section, values) in &then {
+            let (Some(values), Some(others)) = (values.as_table(), now[section].as_table()) else { continue };
+            for (key, value) in values {
+                match others.get(key) {
+                    Some(other) => compare(&format!("{section}.{key}"), value, other),
+                    None => compare(&format!("{section}.{key}"), value, &"nothing"),
+                }
+            }
+        }
+        ensure!(
+            differences.is_empty(),
+            "the checkpoint `{}` belongs to another run and cannot go on here:\n  {}\nhint: undo the change, or \
+             start afresh in another --out",
+            self.path.display(),
+            differences.join("\n  ")
+        );
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.path.join(name);
+        let content = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let Some(expected) = self.state.files.get(name) else {
+            bail!("`{}` does not list `{name}`", self.path.join(STATE).display());
+        };
+        ensure!(
+            Checksum::of(&content) == *expected,
+            "`{}` is damaged: its {} bytes do not have the checksum in {STATE}",
+            path.display(),
+            content.len()
+        );
+        Ok(content)
+    }
+}
+
+/// What decides the weights, as tables of `[model]` and `[train]`.
+fn comparable(config: &RunConfig) -> Result<toml::Table> {
+    let resolved = RunConfig { model: config.model.resolved(), ..config.clone() };
+    let mut table = toml::Table::try_from(resolved)?;
+    table.remove("sample");
+    if let Some(train) = table.get_mut("train").and_then(toml::Value::as_table_mut) {
+        for key in ["eval_every", "checkpoint_every", "val_tokens"] {
+            train.remove(key);
+        }
+    }
+    Ok(table)
+}
+
+/// One tensor on its way into a file.
+struct Stored {
+    name: String,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    fn weight(parameter: &Parameter, tensor: &Tensor<1>) -> Self {
+        let values = floats(tensor);
+        if parameter.transposed_on_disk {
+            let (rows, columns) = (parameter.shape[0], parameter.shape[1]);
+            Self::new(parameter.name.clone(), vec![columns, rows], &transpose(&values, rows, columns))
+        } else {
+            Self::new(parameter.name.clone(), parameter.shape.clone(), &values)
+        }
+    }
+
+    fn moment(kind: &str, parameter: &Parameter, tensor: &Tensor<1>) -> Self {
+        Self::new(moment_name(kind, parameter), vec![parameter.len()], &floats(tensor))
+    }
+
+    fn new(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
+        Self { name, shape, bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+    }
+}
+
+impl View for Stored {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn serialize(tensors: impl Iterator<Item = Stored>) -> Result<Vec<u8>> {
+    // transformers refuses a file that does not say which framework's layout it has.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    Ok(safetensors::serialize(tensors.map(|tensor| (tensor.name.clone(), tensor)), Some(metadata))?)
+}
+
+fn moment_name(kind: &str, parameter: &Parameter) -> String {
+    format!("{kind}.{}", parameter.name)
+}
+
+fn floats(tensor: &Tensor<1>) -> Vec<f32> {
+    tensor.to_data().try_into_vec::<f32>().expect("weights and moments are f32")
+}
+
+fn read(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let tensor = tensors.tensor(name).with_context(|| format!("no tensor `{name}`"))?;
+    ensure!(
+        tensor.dtype() == Dtype::F32 && tensor.shape() == shape,
+        "tensor `{name}` is {:?} {:?}, expected F32 {shape:?}",
+        tensor.dtype(),
+        tensor.shape()
+    );
+    let words = tensor.data().chunks_exact(4);
+    Ok(words.map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect())
+}
+
+/// (rows, columns) row-major -> (columns, rows) row-major.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
+}
+
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(())
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    // Windows cannot open a directory as a file, and needs no such call.
+    if cfg!(unix) {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}

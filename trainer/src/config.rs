@@ -1,0 +1,438 @@
+//! What a training run is asked to do: the TOML file, its defaults, its overrides and its mistakes.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+/// One training run, as written in a TOML file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Shape of the network.
+    pub model: ModelConfig,
+    /// Length, batch, optimiser and schedule.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// What the finished model writes into `sample.txt`.
+    #[serde(default)]
+    pub sample: SampleConfig,
+}
+
+/// Family of the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// Learned positions, LayerNorm, GELU, biases, tied embeddings (Radford et al. 2019).
+    Gpt2,
+    /// Rotary positions, RMSNorm, SwiGLU, grouped queries, no biases (Grattafiori et al. 2024).
+    Llama3,
+}
+
+/// Which GELU `gpt2` computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gelu {
+    /// x Φ(x), as nanoGPT and `activation_function = "gelu"` in Hugging Face's config.
+    #[default]
+    Erf,
+    /// The tanh approximation that OpenAI's GPT-2 weights were trained with (`gelu_new`).
+    Tanh,
+}
+
+/// Shape of the network. The vocabulary comes from the tokenizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// `gpt2` or `llama3`.
+    pub kind: ModelKind,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Query heads; must divide `width`.
+    pub heads: usize,
+    /// Key and value heads, `llama3` only; must divide `heads`. Default: as many as `heads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_heads: Option<usize>,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+    /// Width inside the MLP. Default: 4 x width (`gpt2`); 8/3 x width rounded up to a multiple of 32
+    /// (`llama3`), which costs the same, because SwiGLU has three matrices instead of two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlp_width: Option<usize>,
+    /// One matrix for both the embedding and the output. Default: true for `gpt2` (which has no other
+    /// form), false for `llama3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tied: Option<bool>,
+    /// Which GELU, `gpt2` only.
+    #[serde(default)]
+    pub gelu: Gelu,
+    /// Base of the rotary frequencies, `llama3` only. Llama 3 uses 500,000 for its 8,192 tokens.
+    #[serde(default = "default_rope_theta")]
+    pub rope_theta: f64,
+    /// Added to the variance inside a norm.
+    #[serde(default = "default_norm_epsilon")]
+    pub norm_epsilon: f64,
+}
+
+fn default_rope_theta() -> f64 {
+    500_000.0
+}
+
+fn default_norm_epsilon() -> f64 {
+    1e-5
+}
+
+impl ModelConfig {
+    /// Key and value heads, with the default filled in.
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads.unwrap_or(self.heads)
+    }
+
+    /// Width of one head.
+    pub fn head_width(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// Width inside the MLP, with the default filled in.
+    pub fn mlp_width(&self) -> usize {
+        self.mlp_width.unwrap_or(match self.kind {
+            ModelKind::Gpt2 => 4 * self.width,
+            ModelKind::Llama3 => (8 * self.width).div_ceil(3).next_multiple_of(32),
+        })
+    }
+
+    /// Whether the output matrix is the embedding, with the default filled in.
+    pub fn tied(&self) -> bool {
+        self.tied.unwrap_or(self.kind == ModelKind::Gpt2)
+    }
+
+    /// The same shape with every default written out, so that two ways to write one model compare equal.
+    #[must_use]
+    pub fn resolved(&self) -> Self {
+        Self {
+            kv_heads: Some(self.kv_heads()),
+            mlp_width: Some(self.mlp_width()),
+            tied: Some(self.tied()),
+            ..self.clone()
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        for (name, value) in [
+            ("layers", self.layers),
+            ("heads", self.heads),
+            ("width", self.width),
+            ("context", self.context),
+            ("kv_heads", self.kv_heads()),
+            ("mlp_width", self.mlp_width()),
+        ] {
+            // 2^24 is far above any real model and keeps every product of two sizes within 64 bits.
+            ensure!((1..=1 << 24).contains(&value), "model.{name} = {value}: must be 1 to {}", 1 << 24);
+        }
+        ensure!(
+            self.width.is_multiple_of(self.heads),
+            "model.width = {} is not a multiple of model.heads = {}: each head gets width / heads columns",
+            self.width,
+            self.heads
+        );
+        match self.kind {
+            ModelKind::Gpt2 => {
+                ensure!(
+                    self.kv_heads() == self.heads,
+                    "model.kv_heads = {}: gpt2 has no grouped queries; leave it out or use kind = \"llama3\"",
+                    self.kv_heads()
+                );
+                ensure!(
+                    self.tied(),
+                    "model.tied = false: gpt2 ties its embeddings; leave it out or use kind = \"llama3\""
+                );
+            }
+            ModelKind::Llama3 => {
+                ensure!(
+                    self.heads.is_multiple_of(self.kv_heads()),
+                    "model.kv_heads = {} does not divide model.heads = {}",
+                    self.kv_heads(),
+                    self.heads
+                );
+                ensure!(
+                    self.head_width().is_multiple_of(2),
+                    "model.width / model.heads = {}: rotary positions turn pairs, so it must be even",
+                    self.head_width()
+                );
+                ensure!(
+                    self.rope_theta > 1.0 && self.rope_theta.is_finite(),
+                    "model.rope_theta = {}: must be above 1",
+                    self.rope_theta
+                );
+            }
+        }
+        ensure!(
+            self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0,
+            "model.norm_epsilon = {}: must lie between 0 and 1; 1e-5 is usual",
+            self.norm_epsilon
+        );
+        Ok(())
+    }
+}
+
+/// Length, batch, optimiser and schedule of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Sequences in one forward pass.
+    pub batch: usize,
+    /// Forward passes that share one optimiser step; their gradient is divided by the tokens of all of them.
+    pub accumulate: usize,
+    /// Highest learning rate, reached after the warm-up.
+    pub learning_rate: f64,
+    /// The cosine ends at this share of `learning_rate`.
+    pub min_learning_rate_ratio: f64,
+    /// Steps over which the learning rate rises linearly from 0.
+    pub warmup: u64,
+    /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions.
+    pub weight_decay: f64,
+    /// AdamW's decay of the mean of gradients.
+    pub beta1: f64,
+    /// AdamW's decay of the mean of squared gradients.
+    pub beta2: f64,
+    /// AdamW's term against division by zero.
+    pub epsilon: f64,
+    /// The gradient's global norm is scaled down to this; 0 switches clipping off.
+    pub grad_clip: f64,
+    /// Seeds the weights, the order of the data and the samples.
+    pub seed: u64,
+    /// Steps between two validations; 0 validates at the end only.
+    pub eval_every: u64,
+    /// Steps between two checkpoints; 0 writes one at the end only.
+    pub checkpoint_every: u64,
+    /// At most so many tokens of the validation split are scored; 0 scores all of it.
+    pub val_tokens: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 1_000,
+            batch: 8,
+            accumulate: 1,
+            learning_rate: 6e-4,
+            min_learning_rate_ratio: 0.1,
+            warmup: 50,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-8,
+            grad_clip: 1.0,
+            seed: 1,
+            eval_every: 250,
+            checkpoint_every: 250,
+            val_tokens: 0,
+        }
+    }
+}
+
+impl TrainConfig {
+    fn check(&self) -> Result<()> {
+        ensure!(self.steps >= 1, "train.steps = 0: nothing to do; it must be at least 1");
+        ensure!(
+            (1..=1 << 20).contains(&self.batch),
+            "train.batch = {}: must be 1 to {}",
+            self.batch,
+            1 << 20
+        );
+        ensure!(
+            (1..=1 << 20).contains(&self.accumulate),
+            "train.accumulate = {}: must be 1 to {}",
+            self.accumulate,
+            1 << 20
+        );
+        ensure!(
+            self.learning_rate > 0.0 && self.learning_rate < 10.0,
+            "train.learning_rate = {}: must lie between 0 and 10; 6e-4 suits small models",
+            self.learning_rate
+        );
+        for (name, value) in
+            [("min_learning_rate_ratio", self.min_learning_rate_ratio), ("weight_decay", self.weight_decay)]
+        {
+            ensure!((0.0..=1.0).contains(&value), "train.{name} = {value}: must lie between 0 and 1");
+        }
+        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            ensure!((0.0..1.0).contains(&value), "train.{name} = {value}: must be at least 0 and below 1");
+        }
+        ensure!(
+            self.epsilon > 0.0 && self.epsilon < 1.0,
+            "train.epsilon = {}: must lie between 0 and 1; 1e-8 is usual",
+            self.epsilon
+        );
+        ensure!(
+            self.grad_clip >= 0.0 && self.grad_clip.is_finite(),
+            "train.grad_clip = {}: must be 0 (off) or positive; 1.0 is usual",
+            self.grad_clip
+        );
+        ensure!(
+            i64::try_from(self.seed).is_ok(),
+            "train.seed = {}: must fit a signed 64-bit number, as all of TOML's do",
+            self.seed
+        );
+        Ok(())
+    }
+}
+
+/// What the finished model writes, and how it chooses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SampleConfig {
+    /// Each is continued once; an empty one starts a new document.
+    pub prompts: Vec<String>,
+    /// Tokens to write after each prompt.
+    pub tokens: usize,
+    /// 0 always takes the likeliest token; 1 samples as predicted.
+    pub temperature: f64,
+    /// Only the so many likeliest tokens stay in; 0 keeps all.
+    pub top_k: usize,
+    /// Only the likeliest tokens that together reach this probability stay in; 1 keeps all.
+    pub top_p: f64,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self { prompts: vec![String::new()], tokens: 64, temperature: 0.8, top_k: 0, top_p: 0.95 }
+    }
+}
+
+impl SampleConfig {
+    /// Errors where a value makes no sense.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.temperature >= 0.0 && self.temperature <= 100.0,
+            "sample.temperature = {}: must lie between 0 and 100; 0.8 is usual",
+            self.temperature
+        );
+        ensure!(
+            self.top_p > 0.0 && self.top_p <= 1.0,
+            "sample.top_p = {}: must be above 0 and at most 1 (which keeps all)",
+            self.top_p
+        );
+        ensure!(
+            self.tokens <= 1 << 20,
+            "sample.tokens = {}: more than {} make no sample",
+            self.tokens,
+            1 << 20
+        );
+        Ok(())
+    }
+}
+
+impl RunConfig {
+    /// Reads `path`, applies `key=value` overrides (`train.steps=100`) and checks every value.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the training config `{}`", path.display()))?;
+        Self::parse(&text, overrides).with_context(|| format!("in `{}`", path.display()))
+    }
+
+    /// As [`RunConfig::load`], from text.
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
+        let config: Self = if overrides.is_empty() {
+            // Straight from the text, so that a mistake is shown with its line.
+            toml::from_str(text)?
+        } else {
+            let mut table: toml::Table = toml::from_str(text)?;
+            for entry in overrides {
+                set(&mut table, entry)?;
+            }
+            table.try_into()?
+        };
+        config.model.check()?;
+        config.train.check()?;
+        config.sample.check()?;
+        Ok(config)
+    }
+
+    /// The config with defaults written out.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).context("cannot write the training config as TOML")
+    }
+}
+
+/// Sets one dotted key. A value that is not TOML (a bare word) is taken as a string.
+fn set(table: &mut toml::Table, entry: &str) -> Result<()> {
+    let Some((path, value)) = entry.split_once('=') else {
+        bail!("--set `{entry}`: expected key=value, for example train.steps=100");
+    };
+    let value = value.trim();
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut line| line.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let keys: Vec<&str> = path.trim().split('.').collect();
+    let (last, parents) = keys.split_last().expect("split yields at least one piece");
+    let mut at = table;
+    for key in parents {
+        at = at
+            .entry((*key).to_owned())
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .with_context(|| format!("--set `{entry}`: `{key}` is a value, not a table"))?;
+    }
+    at.insert((*last).to_owned(), parsed);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &str = "[model]\nkind = \"gpt2\"\nlayers = 2\nheads = 2\nwidth = 16\ncontext = 8\n";
+
+    #[test]
+    fn defaults_fill_what_is_left_out() {
+        let config = RunConfig::parse(TINY, &[]).unwrap();
+        assert_eq!(config.train, TrainConfig::default());
+        assert_eq!(config.model.mlp_width(), 64);
+        assert!(config.model.tied());
+        assert_eq!(RunConfig::parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
+    }
+
+    #[test]
+    fn overrides_replace_and_add() {
+        let set =
+            ["train.steps=7", "model.kind=llama3", "train.learning_rate=1e-3", "sample.prompts=[\"a\"]"];
+        let config = RunConfig::parse(TINY, &set.map(String::from)).unwrap();
+        assert_eq!((config.train.steps, config.model.kind), (7, ModelKind::Llama3));
+        assert_eq!(config.model.mlp_width(), 64);
+        assert_eq!(config.sample.prompts, ["a"]);
+        assert!((config.train.learning_rate - 1e-3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |set: &str, expected: &str| {
+            let error = format!("{:#}", RunConfig::parse(TINY, &[set.to_owned()]).unwrap_err());
+            assert!(error.contains(expected), "{set}: {error}");
+        };
+        check("model.heads=3", "model.width = 16 is not a multiple of model.heads = 3");
+        check("model.widht=16", "unknown field `widht`");
+        check("train.steps=0", "train.steps = 0");
+        check("train.beta2=1.0", "train.beta2 = 1");
+        check("sample.top_p=0.0", "sample.top_p = 0");
+        check("model.tied=false", "gpt2 ties its embeddings");
+        check("train.learning_rate=nan", "train.learning_rate = NaN");
+        check("nonsense", "expected key=value");
+        check("model.kind.x=1", "`kind` is a value");
+        let line = RunConfig::parse(&format!("{TINY}oops = 1\n"), &[]).unwrap_err().to_string();
+        assert!(line.contains("line 7"), "{line}");
+    }
+
+    #[test]
+    fn the_examples_in_the_repository_parse() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/train");
+        for name in ["gpt2-tiny.toml", "llama3-tiny.toml"] {
+            RunConfig::load(&folder.join(name), &[]).unwrap();
+        }
+    }
+}

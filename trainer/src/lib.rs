@@ -1,0 +1,36 @@
+//! Pretrain, sample and measure small language models on Gristmill's token shards.
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`config`] | what is a run asked to do? |
+//! | [`model`] | which parameters has a decoder, and what does it compute? |
+//! | [`loss`] | how wrong is it, and in which direction? |
+//! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
+//! | [`loader`], [`shards`] | what does a step read? |
+//! | [`pretrain`] | the loop |
+//! | [`checkpoint`] | how does a run survive being killed? |
+//! | [`evaluate`] | what did it learn? |
+//! | [`generate`] | what does it write? |
+//! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
+//! | [`progress`], [`random`] | helpers of the above |
+//!
+//! Everything on the CPU is a pure function of config, shards and tokenizer: the same bytes for any number of
+//! threads and of kills.
+
+pub mod bench;
+pub mod checkpoint;
+pub mod config;
+pub mod device;
+pub mod evaluate;
+pub mod generate;
+pub mod loader;
+pub mod loss;
+pub mod model;
+pub mod optimizer;
+pub mod pretrain;
+pub mod progress;
+pub mod random;
+pub mod schedule;
+pub mod selftest;
+pub mod shards;
+pub mod step;

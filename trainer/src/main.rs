@@ -1,0 +1,386 @@
+//! The `gristmill-train` command: what it accepts, and which module does it.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
+use clap::{Args, Parser, Subcommand};
+use gristmill_tokenizer::Tokenizer;
+
+use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
+use gristmill_train::config::{RunConfig, SampleConfig};
+use gristmill_train::generate::{generate, printable, prompt_ids};
+use gristmill_train::optimizer::Place;
+use gristmill_train::pretrain::{Pretraining, pretrain};
+use gristmill_train::random::Random;
+use gristmill_train::{bench, device, evaluate, selftest, shards};
+
+/// Pretrain, sample and measure small language models on Gristmill's token shards.
+#[derive(Parser)]
+#[command(name = "gristmill-train", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model from token shards; ends with a checkpoint, its score and its samples.
+    Pretrain(PretrainArgs),
+    /// Let a checkpoint continue a prompt.
+    Sample(SampleArgs),
+    /// Held-out loss and bits per byte of a checkpoint on token shards.
+    Eval(EvalArgs),
+    /// Write to a checkpoint line by line. It is a base model: it continues text, it does not answer.
+    Chat(ChatArgs),
+    /// Check that a device computes what the plain CPU operations compute.
+    Selftest(DeviceArgs),
+    /// Training tokens a second on a fixed 13.9 M-parameter configuration.
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+struct DeviceArgs {
+    /// Where to compute: cpu, wgpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+#[derive(Args)]
+struct PretrainArgs {
+    /// TOML file; see configs/train.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Directory with train-*.bin and val-*.bin.
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// The tokenizer.json that the shards were written with.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: PathBuf,
+    /// Where checkpoint/, metrics.jsonl, summary.json and sample.txt go.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the checkpoint in --out, if there is one.
+    #[arg(long)]
+    resume: bool,
+    /// Override a config key, for example train.steps=100.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct DrawArgs {
+    /// A checkpoint directory, or the --out directory of a run.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// Tokens to write at most.
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    tokens: usize,
+    /// 0 always takes the likeliest token; 1 samples as predicted.
+    #[arg(long, default_value_t = 0.8)]
+    temperature: f64,
+    /// Keep only the N likeliest tokens; 0 keeps all.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    top_k: usize,
+    /// Keep only the likeliest tokens that together reach this probability.
+    #[arg(long, default_value_t = 0.95)]
+    top_p: f64,
+    /// Equal seeds write equal text.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct SampleArgs {
+    /// Text to continue; an empty one starts a new document.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    prompt: String,
+    /// How many continuations.
+    #[arg(short, long, default_value_t = 1, value_name = "N")]
+    number: usize,
+    /// Print one JSON object a continuation: prompt, text, ids.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    draw: DrawArgs,
+}
+
+#[derive(Args)]
+struct ChatArgs {
+    #[command(flatten)]
+    draw: DrawArgs,
+}
+
+#[derive(Args)]
+struct EvalArgs {
+    /// A checkpoint directory, or the --out directory of a run.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// Directory with train-*.bin and val-*.bin.
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// Score at most so many tokens; 0 scores the whole split.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    tokens: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    /// Steps to time.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    steps: u64,
+    /// Override a config key, for example model.kind=llama3 or train.batch=4.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The hardware's highest speed in this precision, in TFLOP/s: prints the share that is used.
+    #[arg(long, value_name = "TFLOPS")]
+    peak: Option<f64>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Pretrain(args) => run_pretrain(&args),
+        Command::Sample(args) => run_sample(&args),
+        Command::Eval(args) => run_eval(&args),
+        Command::Chat(args) => run_chat(&args),
+        Command::Selftest(args) => run_selftest(&args),
+        Command::Bench(args) => run_bench(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", printable(&format!("{error:#}")));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the reader of our output has gone, as `| head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn run_pretrain(args: &PretrainArgs) -> Result<()> {
+    let config = RunConfig::load(&args.config, &args.set)?;
+    let (device, place) = device::open(&args.device.device)?;
+    let tokenizer_json = std::fs::read(&args.tokenizer)
+        .with_context(|| format!("cannot read the tokenizer `{}`", args.tokenizer.display()))?;
+    let tokenizer = Tokenizer::from_json(&tokenizer_json)
+        .with_context(|| format!("in `{}`", args.tokenizer.display()))?;
+    let splits = shards::open(&args.shards, &tokenizer, &args.tokenizer.display().to_string())?;
+    let summary = pretrain(&Pretraining {
+        config: &config,
+        train: &splits.train,
+        val: &splits.val,
+        tokenizer: &tokenizer,
+        tokenizer_json: &tokenizer_json,
+        data: DataIdentity { tokenizer: tokenizer.hash(), shards: splits.fingerprint.clone() },
+        out: &args.out,
+        resume: args.resume,
+        device,
+        place,
+        stop_after: None,
+    })?;
+    let summary = summary.expect("only tests stop early");
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "validation loss {:.4} nats/token, {:.4} bits/byte over {} tokens; unigram entropy {:.4} nats/token \
+         (the unigram model's own validation loss: {:.4})",
+        summary.val_loss,
+        summary.bits_per_byte,
+        summary.val_tokens,
+        summary.unigram_entropy,
+        summary.unigram_val_loss
+    )?;
+    Ok(())
+}
+
+/// A checkpoint directory itself, or the one inside the directory of a run.
+fn open_checkpoint(path: &Path) -> Result<Checkpoint> {
+    let inside = checkpoint::latest(&path.join("checkpoint"));
+    Checkpoint::open(&checkpoint::latest(path).or(inside).unwrap_or_else(|| path.to_owned()))
+}
+
+impl DrawArgs {
+    fn config(&self) -> Result<SampleConfig> {
+        let config = SampleConfig {
+            prompts: Vec::new(),
+            tokens: self.tokens,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+fn run_sample(args: &SampleArgs) -> Result<()> {
+    let config = args.draw.config()?;
+    let (device, _) = device::open(&args.draw.device.device)?;
+    let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
+    let tokenizer = checkpoint.tokenizer()?;
+    let (model, weights) = checkpoint.model(&device)?;
+    let prompt = prompt_ids(&tokenizer, &args.prompt);
+    let mut out = std::io::stdout().lock();
+    for i in 0..args.number {
+        let mut random = Random::named(args.draw.seed, &format!("sample/{i}"));
+        let ids = generate(&model, &weights, &prompt, &config, tokenizer.bos(), &mut random, |_| ())?;
+        let text = tokenizer.decode_lossy(&ids);
+        if args.json {
+            let line = serde_json::json!({"prompt": args.prompt, "text": text, "ids": ids});
+            writeln!(out, "{line}")?;
+        } else {
+            if i > 0 {
+                writeln!(out, "---")?;
+            }
+            writeln!(out, "{}{}", printable(&args.prompt), printable(&text))?;
+        }
+    }
+    Ok(())
+}
+
+fn run_eval(args: &EvalArgs) -> Result<()> {
+    let (device, _) = device::open(&args.device.device)?;
+    let checkpoint = open_checkpoint(&args.checkpoint)?;
+    let tokenizer = checkpoint.tokenizer()?;
+    let splits = shards::open(&args.shards, &tokenizer, &args.checkpoint.display().to_string())?;
+    let (model, weights) = checkpoint.model(&device)?;
+    let rows = checkpoint.state.config.train.batch;
+    let score = evaluate::score(&model, &weights, &splits.val, &tokenizer, rows, args.tokens)?;
+    ensure!(score.tokens > 0, "the validation split in `{}` is empty", args.shards.display());
+    let unigrams = evaluate::unigrams(&splits.train, &splits.val, model.vocabulary)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let report = serde_json::json!({
+            "val_loss": score.loss,
+            "bits_per_byte": score.bits_per_byte,
+            "val_tokens": score.tokens,
+            "val_bytes": score.bytes,
+            "unigram_entropy": unigrams.entropy,
+            "unigram_val_loss": unigrams.val_loss,
+            "step": checkpoint.state.step,
+        });
+        writeln!(out, "{report}")?;
+    } else {
+        writeln!(out, "validation loss    {:.4} nats/token over {} tokens", score.loss, score.tokens)?;
+        writeln!(out, "bits per byte      {:.4} over {} bytes", score.bits_per_byte, score.bytes)?;
+        writeln!(out, "unigram entropy    {:.4} nats/token of both splits", unigrams.entropy)?;
+        writeln!(out, "unigram model      {:.4} nats/token on the validation split", unigrams.val_loss)?;
+    }
+    Ok(())
+}
+
+fn run_chat(args: &ChatArgs) -> Result<()> {
+    let config = args.draw.config()?;
+    let (device, _) = device::open(&args.draw.device.device)?;
+    let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
+    let tokenizer = checkpoint.tokenizer()?;
+    let (model, weights) = checkpoint.model(&device)?;
+    eprintln!(
+        "this is a base model: it continues what you write and knows no turns or answers. An empty line ends."
+    );
+    let mut lines = std::io::stdin().lock().lines();
+    let mut out = std::io::stdout().lock();
+    for turn in 0.. {
+        if std::io::stdin().is_terminal() {
+            eprint!("> ");
+        }
+        let Some(line) = lines.next() else { break };
+        let line = line.context("cannot read standard input as UTF-8 text")?;
+        if line.is_empty() {
+            break;
+        }
+        let mut random = Random::named(args.draw.seed, &format!("chat/{turn}"));
+        let prompt = prompt_ids(&tokenizer, &line);
+        // Shown as it is written, up to the last whole character.
+        let (mut ids, mut shown) = (Vec::new(), 0);
+        let mut failure = Ok(());
+        generate(&model, &weights, &prompt, &config, tokenizer.bos(), &mut random, |id| {
+            ids.push(id);
+            let text = tokenizer.decode_lossy(&ids);
+            let whole = text.trim_end_matches('\u{fffd}').len();
+            if whole > shown && failure.is_ok() {
+                failure = write!(out, "{}", printable(&text[shown..whole])).and_then(|()| out.flush());
+                shown = whole;
+            }
+        })?;
+        failure?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn run_selftest(args: &DeviceArgs) -> Result<()> {
+    let (device, place) = device::open(&args.device)?;
+    let (reference, _) = device::open("cpu")?;
+    let mut out = std::io::stdout().lock();
+    for comparison in selftest::run(&device, place, &reference)? {
+        writeln!(
+            out,
+            "{:8} ok: gradients within {:.1e}, losses of 20 steps within {:.1e} of the plain CPU operations",
+            comparison.shape, comparison.gradient, comparison.loss
+        )?;
+    }
+    if place == Place::Device {
+        print_speed(&mut out, &bench_config(&[])?, 5, None, (device, place))?;
+    }
+    Ok(())
+}
+
+fn bench_config(set: &[String]) -> Result<(RunConfig, usize)> {
+    let (config, vocabulary) = bench::configuration();
+    Ok((RunConfig::parse(&config.to_toml()?, set)?, vocabulary))
+}
+
+fn run_bench(args: &BenchArgs) -> Result<()> {
+    ensure!(args.steps >= 1, "--steps 0: nothing to time");
+    let device = device::open(&args.device.device)?;
+    print_speed(&mut std::io::stdout().lock(), &bench_config(&args.set)?, args.steps, args.peak, device)
+}
+
+fn print_speed(
+    out: &mut impl std::io::Write,
+    (config, vocabulary): &(RunConfig, usize),
+    steps: u64,
+    peak: Option<f64>,
+    (device, place): (Device, Place),
+) -> Result<()> {
+    let speed = bench::run(config, *vocabulary, steps, &device, place)?;
+    let achieved = speed.tokens_per_second * speed.flops_per_token;
+    writeln!(
+        out,
+        "{:.1} M parameters, {} x {} tokens a step, loss {:.4}: {:.0} tokens/s",
+        speed.parameters as f64 / 1e6,
+        config.train.batch,
+        config.model.context,
+        speed.loss,
+        speed.tokens_per_second
+    )?;
+    writeln!(
+        out,
+        "{:.1} GFLOP/s = tokens/s x {:.1} MFLOP a token (6 x matrix parameters + 12 x layers x width x context)",
+        achieved / 1e9,
+        speed.flops_per_token / 1e6
+    )?;
+    if let Some(peak) = peak {
+        writeln!(out, "MFU {:.1} % of {peak} TFLOP/s", achieved / (peak * 1e12) * 100.0)?;
+    }
+    Ok(())
+}

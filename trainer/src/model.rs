@@ -1,0 +1,489 @@
+//! The decoders: which parameters they have, and the forward pass over them.
+//!
+//! Shapes in comments: B sequences, T tokens each, S keys, C width, H query heads, K key heads, D head width,
+//! V vocabulary. Every operation is one of burn's own; faster ones are tested against these.
+
+use burn::tensor::activation::{gelu, gelu_approximate, silu, softmax};
+use burn::tensor::module::{embedding, layer_norm, linear};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::config::{Gelu, ModelConfig, ModelKind};
+use crate::random::Random;
+
+/// One parameter tensor. In memory it is a flat vector in row-major order of `shape`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// The name that Hugging Face's class for this model gives it.
+    pub name: String,
+    /// Shape in memory: matrices are (inputs, outputs), embeddings (rows, width).
+    pub shape: Vec<usize>,
+    /// Whether the file holds the transpose, because the published model's linear layers are (outputs, inputs).
+    pub transposed_on_disk: bool,
+    /// Whether weight decay applies: matrices yes; norms, biases, embeddings and positions no.
+    pub decayed: bool,
+    start: Start,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Zeros,
+    Ones,
+    Normal,
+    /// Normal, scaled by 1/sqrt(2 layers): the projections that add to the residual stream (GPT-2, section 2.3).
+    Residual,
+}
+
+impl Parameter {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Never true for a checked config; here because `len` is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn initial(&self, layers: usize, seed: u64) -> Vec<f32> {
+        let deviation = match self.start {
+            Start::Zeros => return vec![0.0; self.len()],
+            Start::Ones => return vec![1.0; self.len()],
+            Start::Normal => 0.02,
+            Start::Residual => 0.02 / (2.0 * layers as f64).sqrt(),
+        };
+        let mut random = Random::named(seed, &self.name);
+        (0..self.len()).map(|_| (random.normal() * deviation) as f32).collect()
+    }
+}
+
+/// Place of a parameter in [`Model::parameters`] and [`Weights`].
+#[derive(Clone, Copy, Debug)]
+struct Id(usize);
+
+#[derive(Clone, Copy, Debug)]
+struct Linear {
+    weight: Id,
+    bias: Option<Id>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Norm {
+    scale: Id,
+    bias: Option<Id>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Projections {
+    /// Queries, keys and values side by side in one matrix.
+    Merged(Linear),
+    Separate {
+        query: Linear,
+        key: Linear,
+        value: Linear,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mlp {
+    Gelu { up: Linear, down: Linear },
+    SwiGlu { gate: Linear, up: Linear, down: Linear },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    attention_norm: Norm,
+    projections: Projections,
+    output: Linear,
+    mlp_norm: Norm,
+    mlp: Mlp,
+}
+
+/// The values of all parameters on one device, in the order of [`Model::parameters`].
+#[derive(Clone, Debug)]
+pub struct Weights(pub Vec<Tensor<1>>);
+
+impl Weights {
+    /// The same values as leaves of a new graph that keep their gradients.
+    #[must_use]
+    pub fn tracked(&self) -> Self {
+        Self(self.0.iter().map(|w| w.clone().autodiff().require_grad()).collect())
+    }
+}
+
+/// Keys and values of the tokens read so far, so that the next ones need not read them again.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    blocks: Vec<(Tensor<4>, Tensor<4>)>,
+}
+
+impl Cache {
+    /// Tokens held.
+    pub fn len(&self) -> usize {
+        self.blocks.first().map_or(0, |(keys, _)| keys.dims()[2])
+    }
+
+    /// Whether nothing has been read yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds the newest keys and values of a block, and returns all of them.
+    fn extend(&mut self, layer: usize, k: Tensor<4>, v: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        if layer == self.blocks.len() {
+            self.blocks.push((k, v));
+        } else {
+            let (keys, values) = &mut self.blocks[layer];
+            *keys = Tensor::cat(vec![keys.clone(), k], 2);
+            *values = Tensor::cat(vec![values.clone(), v], 2);
+        }
+        self.blocks[layer].clone()
+    }
+}
+
+/// The structure of a decoder. It holds no weights.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Shape, with its defaults filled in.
+    pub config: ModelConfig,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// Every parameter, in a fixed order.
+    pub parameters: Vec<Parameter>,
+    token_embedding: Id,
+    position_embedding: Option<Id>,
+    blocks: Vec<Block>,
+    final_norm: Norm,
+    head: Id,
+}
+
+impl Model {
+    /// Lays out the parameters of `config` over `vocabulary` token ids.
+    pub fn new(config: &ModelConfig, vocabulary: usize) -> Self {
+        let config = config.resolved();
+        let mut layout = Layout { parameters: Vec::new(), transposed: config.kind == ModelKind::Llama3 };
+        let (width, heads) = (config.width, config.heads * config.head_width());
+        let (keys, inner) = (config.kv_heads() * config.head_width(), config.mlp_width());
+        let model = match config.kind {
+            ModelKind::Gpt2 => {
+                let token_embedding = layout.embedding("transformer.wte.weight", vocabulary, width);
+                let positions = layout.embedding("transformer.wpe.weight", config.context, width);
+                let blocks = (0..config.layers)
+                    .map(|layer| {
+                        let name = |rest: &str| format!("transformer.h.{layer}.{rest}");
+                        Block {
+                            attention_norm: layout.layer_norm(&name("ln_1"), width),
+                            projections: Projections::Merged(layout.biased(
+                                &name("attn.c_attn"),
+                                width,
+                                3 * width,
+                                Start::Normal,
+                            )),
+                            output: layout.biased(&name("attn.c_proj"), heads, width, Start::Residual),
+                            mlp_norm: layout.layer_norm(&name("ln_2"), width),
+                            mlp: Mlp::Gelu {
+                                up: layout.biased(&name("mlp.c_fc"), width, inner, Start::Normal),
+                                down: layout.biased(&name("mlp.c_proj"), inner, width, Start::Residual),
+                            },
+                        }
+                    })
+                    .collect();
+                let final_norm = layout.layer_norm("transformer.ln_f", width);
+                (token_embedding, Some(positions), blocks, final_norm, token_embedding)
+            }
+            ModelKind::Llama3 => {
+                let token_embedding = layout.embedding("model.embed_tokens.weight", vocabulary, width);
+                let blocks = (0..config.layers)
+                    .map(|layer| {
+                        let name = |rest: &str| format!("model.layers.{layer}.{rest}");
+                        Block {
+                            attention_norm: layout.rms_norm(&name("input_layernorm"), width),
+                            projections: Projections::Separate {
+                                query: layout.plain(&name("self_attn.q_proj"), width, heads, Start::Normal),
+                                key: layout.plain(&name("self_attn.k_proj"), width, keys, Start::Normal),
+                                value: layout.plain(&name("self_attn.v_proj"), width, keys, Start::Normal),
+                            },
+                            output: layout.plain(&name("self_attn.o_proj"), heads, width, Start::Residual),
+                            mlp_norm: layout.rms_norm(&name("post_attention_layernorm"), width),
+                            mlp: Mlp::SwiGlu {
+                                gate: layout.plain(&name("mlp.gate_proj"), width, inner, Start::Normal),
+                                up: layout.plain(&name("mlp.up_proj"), width, inner, Start::Normal),
+                                down: layout.plain(&name("mlp.down_proj"), inner, width, Start::Residual),
+                            },
+                        }
+                    })
+                    .collect();
+                let final_norm = layout.rms_norm("model.norm", width);
+                let head = if config.tied() {
+                    token_embedding
+                } else {
+                    // (V, C) as the embedding, so that both forms share one output path.
+                    layout.add("lm_head.weight", vec![vocabulary, width], true, Start::Normal)
+                };
+                (token_embedding, None, blocks, final_norm, head)
+            }
+        };
+        let (token_embedding, position_embedding, blocks, final_norm, head) = model;
+        Self {
+            config,
+            vocabulary,
+            parameters: layout.parameters,
+            token_embedding,
+            position_embedding,
+            blocks,
+            final_norm,
+            head,
+        }
+    }
+
+    /// Number of trained values.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.iter().map(Parameter::len).sum()
+    }
+
+    /// Floating-point operations of training on one token: 6 for each value in a matrix product (2 forward, 4
+    /// backward), and 12 · layers · width · context for attention's two products (PaLM, appendix B).
+    pub fn flops_per_token(&self) -> f64 {
+        let looked_up = [Some(self.token_embedding), self.position_embedding]
+            .into_iter()
+            .flatten()
+            .filter(|id| id.0 != self.head.0)
+            .map(|id| self.parameters[id.0].len())
+            .sum::<usize>();
+        let attention = 12.0 * (self.config.layers * self.config.width * self.config.context) as f64;
+        6.0 * (self.parameter_count() - looked_up) as f64 + attention
+    }
+
+    /// Index in [`Self::parameters`] of the output matrix (V, C).
+    pub fn head_index(&self) -> usize {
+        self.head.0
+    }
+
+    /// Weights before training, a pure function of the shape and `seed`.
+    pub fn initial_weights(&self, seed: u64, device: &Device) -> Weights {
+        let tensors = self.parameters.iter().map(|p| {
+            let values = p.initial(self.config.layers, seed);
+            Tensor::from_data(TensorData::new(values, [p.len()]), device)
+        });
+        Weights(tensors.collect())
+    }
+
+    /// The output matrix (V, C).
+    pub fn head(&self, w: &Weights) -> Tensor<2> {
+        self.matrix(w, self.head)
+    }
+
+    /// Logits (B·T, V) of every position.
+    pub fn logits(&self, w: &Weights, tokens: Tensor<2, Int>, cache: Option<&mut Cache>) -> Tensor<2> {
+        self.hidden(w, tokens, cache).matmul(self.head(w).transpose())
+    }
+
+    /// Logits (V) after the last of one sequence's tokens (1, T), which `cache` grows by.
+    pub fn last_logits(&self, w: &Weights, tokens: Tensor<2, Int>, cache: &mut Cache) -> Vec<f32> {
+        let last = tokens.dims()[1] - 1;
+        let hidden = self.hidden(w, tokens, Some(cache)).narrow(0, last, 1);
+        let logits = hidden.matmul(self.head(w).transpose());
+        logits.into_data().try_into_vec::<f32>().expect("the model computes in f32")
+    }
+
+    /// The residual stream after the last norm (B·T, C), from token ids (B, T).
+    ///
+    /// With a `cache`, `tokens` continue what it holds, and it grows by them. T plus what it holds must not
+    /// exceed the model's context.
+    pub fn hidden(&self, w: &Weights, tokens: Tensor<2, Int>, mut cache: Option<&mut Cache>) -> Tensor<2> {
+        let [b, t] = tokens.dims();
+        let c = self.config.width;
+        let past = cache.as_ref().map_or(0, |cache| cache.len());
+        assert!(past + t <= self.config.context, "callers keep sequences within the context");
+        let device = w.0[0].device().without_autodiff();
+
+        let mut x = embedding(self.matrix(w, self.token_embedding), tokens); // (B, T, C)
+        if let Some(id) = self.position_embedding {
+            x = x + self.matrix(w, id).narrow(0, past, t).unsqueeze::<3>();
+        }
+        let mut x = x.reshape([b * t, c]); // (B·T, C)
+        let mask = causal_mask(t, past, &device);
+        let rotation = (self.config.kind == ModelKind::Llama3).then(|| {
+            Rotation::new(self.config.rope_theta, self.config.head_width(), past..past + t, &device)
+        });
+
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let (mut q, mut k, mut v) =
+                self.queries_keys_values(w, block, self.norm(w, block.attention_norm, x.clone()), [b, t]);
+            if let Some(rotation) = &rotation {
+                (q, k) = (rotation.apply(q), rotation.apply(k));
+            }
+            if let Some(cache) = cache.as_deref_mut() {
+                (k, v) = cache.extend(layer, k, v);
+            }
+            let mixed = attention(q, k, v, mask.clone()); // (B, H, T, D)
+            let mixed = mixed.swap_dims(1, 2).reshape([b * t, c]);
+            x = x + self.linear(w, block.output, mixed);
+            x = x.clone() + self.mlp(w, block.mlp, self.norm(w, block.mlp_norm, x));
+        }
+        self.norm(w, self.final_norm, x)
+    }
+
+    /// (B·T, C) -> (B, H, T, D), (B, K, T, D), (B, K, T, D).
+    fn queries_keys_values(
+        &self,
+        w: &Weights,
+        block: &Block,
+        x: Tensor<2>,
+        [b, t]: [usize; 2],
+    ) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
+        let (h, k, d) = (self.config.heads, self.config.kv_heads(), self.config.head_width());
+        let split = |x: Tensor<2>, heads: usize| x.reshape([b, t, heads, d]).swap_dims(1, 2);
+        match block.projections {
+            Projections::Merged(merged) => {
+                let merged = self.linear(w, merged, x); // (B·T, 3C)
+                let part = |i: usize| merged.clone().narrow(1, i * h * d, h * d);
+                (split(part(0), h), split(part(1), h), split(part(2), h))
+            }
+            Projections::Separate { query, key, value } => (
+                split(self.linear(w, query, x.clone()), h),
+                split(self.linear(w, key, x.clone()), k),
+                split(self.linear(w, value, x), k),
+            ),
+        }
+    }
+
+    fn mlp(&self, w: &Weights, mlp: Mlp, x: Tensor<2>) -> Tensor<2> {
+        match mlp {
+            Mlp::Gelu { up, down } => {
+                let inner = self.linear(w, up, x);
+                let inner = match self.config.gelu {
+                    Gelu::Erf => gelu(inner),
+                    Gelu::Tanh => gelu_approximate(inner),
+                };
+                self.linear(w, down, inner)
+            }
+            Mlp::SwiGlu { gate, up, down } => {
+                let inner = silu(self.linear(w, gate, x.clone())) * self.linear(w, up, x);
+                self.linear(w, down, inner)
+            }
+        }
+    }
+
+    fn norm(&self, w: &Weights, norm: Norm, x: Tensor<2>) -> Tensor<2> {
+        let scale = w.0[norm.scale.0].clone();
+        match norm.bias {
+            Some(bias) => layer_norm(x, scale, Some(w.0[bias.0].clone()), self.config.norm_epsilon),
+            None => rms_norm(x, scale, self.config.norm_epsilon),
+        }
+    }
+
+    fn linear(&self, w: &Weights, layer: Linear, x: Tensor<2>) -> Tensor<2> {
+        linear(x, self.matrix(w, layer.weight), layer.bias.map(|bias| w.0[bias.0].clone()))
+    }
+
+    fn matrix(&self, w: &Weights, id: Id) -> Tensor<2> {
+        let shape = &self.parameters[id.0].shape;
+        w.0[id.0].clone().reshape([shape[0], shape[1]])
+    }
+}
+
+/// x / rms(x) * scale over the last dimension (Zhang and Sennrich 2019).
+fn rms_norm(x: Tensor<2>, scale: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    let mean_square = x.clone().square().mean_dim(1);
+    x * mean_square.add_scalar(epsilon).sqrt().recip() * scale.unsqueeze::<2>()
+}
+
+/// Scaled dot-product attention: q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D).
+///
+/// Query head h reads key head h / (H / K). `mask` (T, S) is added to the scores.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+    let [b, h, t, d] = q.dims();
+    let [_, heads, s, _] = k.dims();
+    let group = h / heads;
+    // The queries of one group stand below each other, so that keys need not be repeated.
+    let q = (q * (d as f64).sqrt().recip()).reshape([b, heads, group * t, d]);
+    let mut scores = q.matmul(k.swap_dims(2, 3)).reshape([b, h, t, s]);
+    if let Some(mask) = mask {
+        scores = scores + mask.unsqueeze::<4>();
+    }
+    let shares = softmax(scores, 3).reshape([b, heads, group * t, s]);
+    shares.matmul(v).reshape([b, h, t, d])
+}
+
+/// (T, past + T): 0 where token i may read token j, hugely negative where j lies in its future.
+fn causal_mask(t: usize, past: usize, device: &Device) -> Option<Tensor<2>> {
+    if t == 1 {
+        return None; // the newest token reads everything
+    }
+    let s = past + t;
+    // Finite, because -inf less -inf is not a number; its exp is exactly 0 all the same.
+    let values = (0..t).flat_map(|i| (0..s).map(move |j| if j > past + i { -1e30_f32 } else { 0.0 }));
+    Some(Tensor::from_data(TensorData::new(values.collect::<Vec<f32>>(), [t, s]), device))
+}
+
+/// Rotary positions (Su et al. 2021) in Hugging Face's layout: column i turns with column i + D/2.
+struct Rotation {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+}
+
+impl Rotation {
+    fn new(theta: f64, head_width: usize, positions: std::ops::Range<usize>, device: &Device) -> Self {
+        let half = head_width / 2;
+        let t = positions.len();
+        let angles: Vec<f64> = positions
+            .flat_map(|p| (0..half).map(move |i| p as f64 * theta.powf(-2.0 * i as f64 / head_width as f64)))
+            .collect();
+        let table = |f: fn(f64) -> f64| {
+            let values: Vec<f32> = angles.iter().map(|&angle| f(angle) as f32).collect();
+            Tensor::from_data(TensorData::new(values, [1, 1, t, half]), device)
+        };
+        Self { cos: table(f64::cos), sin: table(f64::sin) }
+    }
+
+    /// (B, H, T, D) -> (B, H, T, D).
+    fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        let half = x.dims()[3] / 2;
+        let (first, second) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
+        let turned = first.clone() * self.cos.clone() - second.clone() * self.sin.clone();
+        Tensor::cat(vec![turned, second * self.cos.clone() + first * self.sin.clone()], 3)
+    }
+}
+
+/// Collects parameters while the structure is built.
+struct Layout {
+    parameters: Vec<Parameter>,
+    transposed: bool,
+}
+
+impl Layout {
+    fn add(&mut self, name: &str, shape: Vec<usize>, decayed: bool, start: Start) -> Id {
+        self.parameters.push(Parameter {
+            name: name.to_owned(),
+            shape,
+            transposed_on_disk: false,
+            decayed,
+            start,
+        });
+        Id(self.parameters.len() - 1)
+    }
+
+    fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Id {
+        self.add(name, vec![rows, width], false, Start::Normal)
+    }
+
+    fn plain(&mut self, name: &str, inputs: usize, outputs: usize, start: Start) -> Linear {
+        let weight = self.add(&format!("{name}.weight"), vec![inputs, outputs], true, start);
+        self.parameters[weight.0].transposed_on_disk = self.transposed;
+        Linear { weight, bias: None }
+    }
+
+    fn biased(&mut self, name: &str, inputs: usize, outputs: usize, start: Start) -> Linear {
+        let layer = self.plain(name, inputs, outputs, start);
+        Linear { bias: Some(self.add(&format!("{name}.bias"), vec![outputs], false, Start::Zeros)), ..layer }
+    }
+
+    fn rms_norm(&mut self, name: &str, width: usize) -> Norm {
+        Norm { scale: self.add(&format!("{name}.weight"), vec![width], false, Start::Ones), bias: None }
+    }
+
+    fn layer_norm(&mut self, name: &str, width: usize) -> Norm {
+        let norm = self.rms_norm(name, width);
+        Norm { bias: Some(self.add(&format!("{name}.bias"), vec![width], false, Start::Zeros)), ..norm }
+    }
+}

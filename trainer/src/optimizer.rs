@@ -1,0 +1,264 @@
+//! AdamW with decoupled weight decay, and clipping by the global norm.
+//!
+//! On the CPU one parallel pass reads gradient, moments and weight and writes them in place; elsewhere the same
+//! update is made of tensor operations. Every element is computed alone, and norms are added up in fixed chunks,
+//! so that results do not depend on threads.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::config::TrainConfig;
+use crate::model::{Parameter, Weights};
+
+/// Elements that one task handles. Fixed, because norms are added up chunk by chunk.
+const CHUNK: usize = 16_384;
+
+/// AdamW (Loshchilov and Hutter 2019) with its moments.
+pub struct AdamW {
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    weight_decay: f64,
+    /// Mean of gradients, one vector a parameter.
+    pub mean: Vec<Tensor<1>>,
+    /// Mean of squared gradients, one vector a parameter.
+    pub mean_square: Vec<Tensor<1>>,
+}
+
+/// How one update is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// Counts from 0.
+    pub step: u64,
+    /// From the schedule.
+    pub learning_rate: f64,
+    /// Multiplies the gradients first; see [`clip_factor`].
+    pub clip: f64,
+    /// Which code runs it.
+    pub place: Place,
+}
+
+/// What one update multiplies by; the same for all elements of a parameter.
+#[derive(Clone, Copy)]
+struct Factors {
+    clip: f32,
+    beta1: f32,
+    beta2: f32,
+    /// Learning rate over the bias correction of the mean.
+    rate: f32,
+    /// 1 / sqrt(bias correction of the mean square).
+    inverse_root: f32,
+    epsilon: f32,
+    /// 1 - learning rate * weight decay.
+    keep: f32,
+}
+
+impl AdamW {
+    /// Moments of zero for every parameter.
+    pub fn new(config: &TrainConfig, parameters: &[Parameter], device: &Device) -> Self {
+        let zeros = || parameters.iter().map(|p| Tensor::zeros([p.len()], device)).collect();
+        Self {
+            beta1: config.beta1,
+            beta2: config.beta2,
+            epsilon: config.epsilon,
+            weight_decay: config.weight_decay,
+            mean: zeros(),
+            mean_square: zeros(),
+        }
+    }
+
+    /// One update of `weights` by `gradients`, both in the order of `parameters`.
+    pub fn update(
+        &mut self,
+        parameters: &[Parameter],
+        weights: &mut Weights,
+        gradients: Vec<Tensor<1>>,
+        Update { step, learning_rate, clip, place }: Update,
+    ) {
+        let time = (step + 1) as f64;
+        for (i, (parameter, gradient)) in parameters.iter().zip(gradients).enumerate() {
+            let decay = if parameter.decayed { learning_rate * self.weight_decay } else { 0.0 };
+            let factors = Factors {
+                clip: clip as f32,
+                beta1: self.beta1 as f32,
+                beta2: self.beta2 as f32,
+                rate: (learning_rate / (1.0 - self.beta1.powf(time))) as f32,
+                inverse_root: (1.0 / (1.0 - self.beta2.powf(time)).sqrt()) as f32,
+                epsilon: self.epsilon as f32,
+                keep: (1.0 - decay) as f32,
+            };
+            let mut state = [&mut weights.0[i], &mut self.mean[i], &mut self.mean_square[i]];
+            match place {
+                Place::Host => update_on_host(&mut state, gradient, factors),
+                Place::Device => update_on_device(&mut state, gradient, factors),
+            }
+        }
+    }
+}
+
+/// Where element-wise work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this process's memory, by loops of our own: for the CPU backend, whose tensors lie there anyway.
+    Host,
+    /// By the backend's tensor operations: for GPUs, and as oracle.
+    Device,
+}
+
+fn update_on_device(state: &mut [&mut Tensor<1>; 3], gradient: Tensor<1>, f: Factors) {
+    let [weight, mean, mean_square] = state;
+    let gradient = gradient * f.clip;
+    let next_mean = mean.clone() * f.beta1 + gradient.clone() * (1.0 - f.beta1);
+    let next_square = mean_square.clone() * f.beta2 + gradient.square() * (1.0 - f.beta2);
+    let root = next_square.clone().sqrt() * f.inverse_root + f.epsilon;
+    **weight = weight.clone() * f.keep - next_mean.clone() / root * f.rate;
+    **mean = next_mean;
+    **mean_square = next_square;
+}
+
+fn update_on_host(state: &mut [&mut Tensor<1>; 3], gradient: Tensor<1>, f: Factors) {
+    let gradient = gradient.into_data();
+    let gradient = gradient.as_slice::<f32>().expect(F32);
+    let [weight, mean, mean_square] = state;
+    with_values(weight, |weight| {
+        with_values(mean, |mean| {
+            with_values(mean_square, |mean_square| {
+                weight
+                    .par_chunks_mut(CHUNK)
+                    .zip(mean.par_chunks_mut(CHUNK))
+                    .zip(mean_square.par_chunks_mut(CHUNK))
+                    .zip(gradient.par_chunks(CHUNK))
+                    .for_each(|(((weight, mean), mean_square), gradient)| {
+                        for (((w, m), v), &g) in weight.iter_mut().zip(mean).zip(mean_square).zip(gradient) {
+                            let g = g * f.clip;
+                            *m = *m * f.beta1 + g * (1.0 - f.beta1);
+                            *v = *v * f.beta2 + g * g * (1.0 - f.beta2);
+                            *w = *w * f.keep - *m / (v.sqrt() * f.inverse_root + f.epsilon) * f.rate;
+                        }
+                    });
+            });
+        });
+    });
+}
+
+const F32: &str = "weights, moments and gradients are f32";
+
+/// Lends the elements of a tensor of the CPU backend, without a copy where nobody else holds it.
+fn with_values(tensor: &mut Tensor<1>, change: impl FnOnce(&mut [f32])) {
+    let device = tensor.device();
+    let taken = std::mem::replace(tensor, Tensor::empty([0], &device));
+    let mut data = taken.into_data();
+    change(data.as_mut_slice::<f32>().expect(F32));
+    *tensor = Tensor::from_data(data, &device);
+}
+
+/// The Euclidean norm of all gradients together.
+///
+/// They are borrowed mutably only because reading a tensor in place means taking it apart.
+pub fn global_norm(gradients: &mut [Tensor<1>]) -> f64 {
+    let mut squares = 0.0;
+    for gradient in gradients {
+        with_values(gradient, |values| {
+            // Collected in order before the last sum: a parallel sum would depend on the threads.
+            let parts: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
+            squares += parts.iter().sum::<f64>();
+        });
+    }
+    f64::sqrt(squares)
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    // Eight lanes, so that the loop is not bound by the latency of one addition.
+    let mut lanes = [0.0_f64; 8];
+    for block in values.chunks(8) {
+        for (lane, &value) in lanes.iter_mut().zip(block) {
+            *lane += f64::from(value) * f64::from(value);
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// Factor that brings a gradient of norm `norm` down to `limit`; 1 where it is below or `limit` is 0.
+pub fn clip_factor(norm: f64, limit: f64) -> f64 {
+    if limit > 0.0 && norm > limit { limit / norm } else { 1.0 }
+}
+
+/// A vector on a device, from values.
+pub fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let len = values.len();
+    Tensor::from_data(TensorData::new(values, [len]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ModelConfig, ModelKind, RunConfig};
+    use crate::model::Model;
+    use crate::random::Random;
+
+    fn tiny() -> (TrainConfig, Model) {
+        let text = "[model]\nkind = \"gpt2\"\nlayers = 1\nheads = 2\nwidth = 8\ncontext = 4\n";
+        let config = RunConfig::parse(text, &[]).unwrap();
+        let model: ModelConfig = config.model;
+        assert_eq!(model.kind, ModelKind::Gpt2);
+        (config.train, Model::new(&model, 11))
+    }
+
+    #[test]
+    fn host_and_device_agree_and_follow_the_paper() {
+        let (config, model) = tiny();
+        let device = Device::flex();
+        let run = |place| {
+            let mut weights = model.initial_weights(1, &device);
+            let mut adam = AdamW::new(&config, &model.parameters, &device);
+            for step in 0..3 {
+                let gradients = model.parameters.iter().map(|p| {
+                    let mut random = Random::named(step, &p.name);
+                    vector((0..p.len()).map(|_| random.normal() as f32).collect(), &device)
+                });
+                let update = Update { step, learning_rate: 0.1, clip: 0.5, place };
+                adam.update(&model.parameters, &mut weights, gradients.collect(), update);
+            }
+            weights
+        };
+        let (host, on_device, start) =
+            (run(Place::Host), run(Place::Device), model.initial_weights(1, &device));
+        for (i, parameter) in model.parameters.iter().enumerate() {
+            let read = |w: &Weights| w.0[i].to_data().try_to_vec::<f32>().unwrap();
+            for (j, (a, b)) in read(&host).iter().zip(read(&on_device)).enumerate() {
+                assert!((a - b).abs() < 1e-6, "{} {a} {b}", parameter.name);
+                // The same element by the formulas of the paper, in f64.
+                let (mut w, mut m, mut v) = (f64::from(read(&start)[j]), 0.0, 0.0);
+                for step in 0..3_u64 {
+                    let mut random = Random::named(step, &parameter.name);
+                    let g = 0.5 * (0..=j).map(|_| random.normal() as f32).last().map_or(0.0, f64::from);
+                    m = 0.9 * m + 0.1 * g;
+                    v = 0.95 * v + 0.05 * g * g;
+                    let t = (step + 1) as i32;
+                    let (mh, vh) = (m / (1.0 - 0.9_f64.powi(t)), v / (1.0 - 0.95_f64.powi(t)));
+                    let decay = if parameter.shape.len() == 2
+                        && !parameter.name.contains(".wte")
+                        && !parameter.name.contains(".wpe")
+                    {
+                        0.1
+                    } else {
+                        0.0
+                    };
+                    w -= 0.1 * (mh / (vh.sqrt() + 1e-8) + decay * w);
+                }
+                assert!((f64::from(*a) - w).abs() < 1e-5, "{} {a} {w}", parameter.name);
+            }
+        }
+    }
+
+    #[test]
+    fn clipping_uses_the_norm_of_all_gradients() {
+        let device = Device::flex();
+        let mut gradients = [vector(vec![3.0], &device), vector(vec![0.0, 4.0], &device)];
+        assert!((global_norm(&mut gradients) - 5.0).abs() < 1e-12);
+        assert!((clip_factor(5.0, 1.0) - 0.2).abs() < 1e-12);
+        for (norm, limit) in [(0.5, 1.0), (5.0, 0.0), (0.0, 1.0)] {
+            assert!((clip_factor(norm, limit) - 1.0).abs() < f64::EPSILON);
+        }
+    }
+}

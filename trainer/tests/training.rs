@@ -1,0 +1,472 @@
+//! What a trainer must do to be believed: start at ln V, learn, leave no parameter out, see no future, depend on no
+//! thread, and come back from a kill as if nothing had happened.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use gristmill_tokenizer::{Pattern, PretokenCounts, Tokenizer, TrainOptions, train as train_tokenizer};
+use gristmill_train::checkpoint::{Checkpoint, DataIdentity};
+use gristmill_train::config::{RunConfig, SampleConfig};
+use gristmill_train::evaluate::score;
+use gristmill_train::generate::{generate, prompt_ids};
+use gristmill_train::loader::{Batch, Loader};
+use gristmill_train::loss::{IGNORED, nats};
+use gristmill_train::model::{Cache, Model, Weights, attention};
+use gristmill_train::optimizer::Place;
+use gristmill_train::pretrain::{Pretraining, pretrain};
+use gristmill_train::random::Random;
+use gristmill_train::step::{Training, gradients_of, token_tensor};
+
+const GPT2: &str = "[model]\nkind = \"gpt2\"\nlayers = 2\nheads = 2\nwidth = 16\ncontext = 12\n";
+const LLAMA3: &str =
+    "[model]\nkind = \"llama3\"\nlayers = 2\nheads = 4\nkv_heads = 2\nwidth = 16\ncontext = 12\n";
+const SHAPES: [&str; 3] = [
+    GPT2,
+    LLAMA3,
+    "[model]\nkind = \"llama3\"\nlayers = 1\nheads = 2\nkv_heads = 1\nwidth = 16\ncontext = 12\ntied = true\n",
+];
+
+fn config(text: &str, set: &[&str]) -> RunConfig {
+    RunConfig::parse(text, &set.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+fn noise(name: &str, len: usize, vocabulary: u64) -> Vec<u32> {
+    let mut random = Random::named(1, name);
+    (0..len).map(|_| (random.bits() % vocabulary) as u32).collect()
+}
+
+fn values(tensor: &Tensor<1>) -> Vec<f32> {
+    tensor.to_data().try_into_vec::<f32>().unwrap()
+}
+
+fn all_bits(weights: &Weights) -> Vec<u32> {
+    weights.0.iter().flat_map(values).map(f32::to_bits).collect()
+}
+
+/// Mean nats of a batch.
+fn loss(model: &Model, weights: &Weights, batch: &Batch) -> f64 {
+    let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &Device::flex());
+    let losses = nats(&model.hidden(weights, tokens, None), &model.head(weights), &batch.targets);
+    losses.iter().map(|&nat| f64::from(nat)).sum::<f64>() / batch.n_targets() as f64
+}
+
+#[test]
+fn the_first_loss_is_ln_v() {
+    for text in SHAPES {
+        let config = config(text, &["model.width=64"]);
+        let model = Model::new(&config.model, 1000);
+        let source = noise("first loss", 2000, 1000);
+        let batch = Loader::new(&source, 12, 1).unwrap().rows(0, 16).unwrap();
+        let first = loss(&model, &model.initial_weights(1, &Device::flex()), &batch);
+        assert!((first / 1000_f64.ln() - 1.0).abs() < 0.02, "{first}");
+    }
+}
+
+#[test]
+fn one_batch_is_learnt_by_heart() {
+    for text in SHAPES {
+        let config = config(
+            text,
+            &["train.steps=400", "train.warmup=10", "train.learning_rate=1e-2", "train.weight_decay=0.0"],
+        );
+        let batch = Loader::new(&noise("by heart", 49, 50), 12, 1).unwrap().rows(0, 4).unwrap();
+        let model = Model::new(&config.model, 50);
+        let mut training = Training::new(model, &config.train, Device::flex(), Place::Host);
+        let mut last = f64::INFINITY;
+        for _ in 0..config.train.steps {
+            last = training.advance(&config.train, std::slice::from_ref(&batch)).unwrap().loss;
+        }
+        assert!(last < 0.01, "{last}");
+    }
+}
+
+/// Along a direction that is half the gradient's and half random, the loss must rise as the gradient says. Weights
+/// are ten times the usual, so that norms, softmax and activations are far from linear.
+#[test]
+fn every_gradient_agrees_with_finite_differences() {
+    let device = Device::flex();
+    for text in SHAPES {
+        for gelu in ["erf", "tanh"] {
+            let config = config(text, &[&format!("model.gelu={gelu}")]);
+            let model = Model::new(&config.model, 23);
+            let mut weights = model.initial_weights(1, &device);
+            for (parameter, tensor) in model.parameters.iter().zip(&mut weights.0) {
+                let mut random = Random::named(2, &parameter.name);
+                let offset: Vec<f32> = (0..parameter.len()).map(|_| 0.2 * random.normal() as f32).collect();
+                *tensor =
+                    tensor.clone() + Tensor::from_data(TensorData::new(offset, [parameter.len()]), &device);
+            }
+            let mut batch = Loader::new(&noise("differences", 400, 23), 12, 1).unwrap().rows(0, 30).unwrap();
+            batch.targets[5] = IGNORED;
+            let scale = (1.0 / batch.n_targets() as f64) as f32;
+            for place in [Place::Host, Place::Device] {
+                let (_, gradients) = gradients_of(&model, &weights, &batch, scale, place);
+                assert_eq!(gradients.len(), model.parameters.len());
+                for (i, parameter) in model.parameters.iter().enumerate() {
+                    let gradient = values(&gradients[i]);
+                    let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+                    // Adding one number to all scores of a row changes nothing, so a key bias has no gradient;
+                    // GPT-2's lies inside c_attn.bias, whose other parts have.
+                    assert!(norm > 1e-5, "{} has no gradient: {norm}", parameter.name);
+                    let mut random = Random::named(3, &parameter.name);
+                    let draws: Vec<f64> = (0..parameter.len()).map(|_| random.normal()).collect();
+                    let draws_norm = draws.iter().map(|d| d * d).sum::<f64>().sqrt();
+                    let direction: Vec<f64> = gradient
+                        .iter()
+                        .zip(&draws)
+                        .map(|(&g, d)| f64::from(g) / norm + 0.5 * d / draws_norm)
+                        .collect();
+                    let expected: f64 = gradient.iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
+                    let at = |distance: f64| {
+                        let step: Vec<f32> = direction.iter().map(|d| (d * distance) as f32).collect();
+                        let mut moved = weights.clone();
+                        moved.0[i] = moved.0[i].clone()
+                            + Tensor::from_data(TensorData::new(step, [parameter.len()]), &device);
+                        loss(&model, &moved, &batch)
+                    };
+                    // Fourth order, so that a step large against f32's rounding is small against the curvature.
+                    let e = 0.02;
+                    let slope = (8.0 * (at(e) - at(-e)) - (at(2.0 * e) - at(-2.0 * e))) / (12.0 * e);
+                    let error = (slope - expected).abs() / expected.abs();
+                    assert!(error < 1e-3, "{} {place:?}: {slope} {expected} {error:.1e}", parameter.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn later_tokens_do_not_change_earlier_logits() {
+    let device = Device::flex();
+    for text in SHAPES {
+        let model = Model::new(&config(text, &[]).model, 31);
+        let weights = model.initial_weights(1, &device);
+        let logits = |tokens: &[u32]| {
+            let logits = model.logits(&weights, token_tensor(tokens, 1, tokens.len(), &device), None);
+            logits.into_data().try_into_vec::<f32>().unwrap()
+        };
+        let tokens = noise("causal", 12, 31);
+        let before = logits(&tokens);
+        for position in 1..12 {
+            let mut changed = tokens.clone();
+            changed[position] = (changed[position] + 1) % 31;
+            let after = logits(&changed);
+            assert_eq!(before[..position * 31], after[..position * 31]);
+            assert_ne!(before[position * 31..], after[position * 31..]);
+        }
+    }
+}
+
+/// Grouped queries, one loop an index: the definition.
+#[test]
+fn attention_follows_its_definition() {
+    let (b, h, k, t, d) = (2, 4, 2, 3, 5);
+    let draw = |name: &str, heads: usize| -> Vec<f32> {
+        let mut random = Random::named(1, name);
+        (0..b * heads * t * d).map(|_| random.normal() as f32).collect()
+    };
+    let (q, keys, v) = (draw("q", h), draw("k", k), draw("v", k));
+    let tensor = |values: &[f32], heads: usize| {
+        Tensor::<4>::from_data(TensorData::new(values.to_vec(), [b, heads, t, d]), &Device::flex())
+    };
+    let mask: Vec<f32> = (0..t * t).map(|i| if i % t > i / t { -1e30 } else { 0.0 }).collect();
+    let mask = Tensor::<2>::from_data(TensorData::new(mask, [t, t]), &Device::flex());
+    let out = attention(tensor(&q, h), tensor(&keys, k), tensor(&v, k), Some(mask));
+    let out = out.into_data().try_into_vec::<f32>().unwrap();
+    let at = |values: &[f32], heads: usize, b: usize, head: usize, t_: usize, i: usize| {
+        f64::from(values[((b * heads + head) * t + t_) * d + i])
+    };
+    for batch in 0..b {
+        for head in 0..h {
+            let group = head / (h / k);
+            for query in 0..t {
+                let scores: Vec<f64> = (0..=query)
+                    .map(|key| {
+                        let dot: f64 = (0..d)
+                            .map(|i| at(&q, h, batch, head, query, i) * at(&keys, k, batch, group, key, i))
+                            .sum();
+                        (dot / (d as f64).sqrt()).exp()
+                    })
+                    .collect();
+                for i in 0..d {
+                    let mixed: f64 =
+                        scores.iter().enumerate().map(|(key, s)| s * at(&v, k, batch, group, key, i)).sum();
+                    let expected = mixed / scores.iter().sum::<f64>();
+                    assert!((at(&out, h, batch, head, query, i) - expected).abs() < 1e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cache_changes_nothing() {
+    let device = Device::flex();
+    for text in SHAPES {
+        let model = Model::new(&config(text, &[]).model, 31);
+        let weights = model.initial_weights(1, &device);
+        let tokens = noise("cached", 12, 31);
+        let whole = model.logits(&weights, token_tensor(&tokens, 1, 12, &device), None);
+        let whole = whole.into_data().try_into_vec::<f32>().unwrap();
+        // Prefill of several lengths, then pieces of one and two tokens.
+        for cuts in [vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], vec![0, 5, 6, 8, 12], vec![0, 12]] {
+            let mut cache = Cache::default();
+            for cut in cuts.windows(2) {
+                let part = &tokens[cut[0]..cut[1]];
+                let last =
+                    model.last_logits(&weights, token_tensor(part, 1, part.len(), &device), &mut cache);
+                assert_eq!(cache.len(), cut[1]);
+                for (a, b) in last.iter().zip(&whole[(cut[1] - 1) * 31..]) {
+                    assert!((a - b).abs() < 1e-5, "{a} {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn accumulation_divides_by_the_tokens_of_the_whole_window() {
+    let config = config(GPT2, &[]);
+    let source = noise("accumulate", 500, 23);
+    let loader = Loader::new(&source, 12, 1).unwrap();
+    let mut whole = loader.rows(0, 8).unwrap();
+    // Uneven: the first half has 3 targets, the second all.
+    whole.targets[3..48].fill(IGNORED);
+    let parts: Vec<Batch> = (0..4)
+        .map(|i| Batch {
+            rows: 2,
+            context: 12,
+            inputs: whole.inputs[i * 24..(i + 1) * 24].to_vec(),
+            targets: whole.targets[i * 24..(i + 1) * 24].to_vec(),
+        })
+        .collect();
+    let run = |batches: &[Batch]| {
+        let model = Model::new(&config.model, 23);
+        let mut training = Training::new(model, &config.train, Device::flex(), Place::Host);
+        (0..3).map(|_| training.advance(&config.train, batches).unwrap()).collect::<Vec<_>>()
+    };
+    let whole_reports = run(&[whole]);
+    for (one, four) in whole_reports.iter().zip(run(&parts)) {
+        assert_eq!(one.tokens, four.tokens);
+        assert!((one.loss - four.loss).abs() < 1e-6, "{one:?} {four:?}");
+        assert!((one.gradient_norm - four.gradient_norm).abs() < 1e-5, "{one:?} {four:?}");
+    }
+}
+
+/// Large enough that matrix products, reductions and our own loops are all split over threads.
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for text in SHAPES {
+        let config = config(
+            text,
+            &["model.width=128", "model.heads=4", "model.kv_heads=4", "model.context=96", "model.layers=2"],
+        );
+        let source = noise("threads", 5000, 2000);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let loader = Loader::new(&source, 96, 1).unwrap();
+                let model = Model::new(&config.model, 2000);
+                let mut training = Training::new(model, &config.train, Device::flex(), Place::Host);
+                for step in 0..2 {
+                    training.advance(&config.train, &[loader.rows(step * 8, 8).unwrap()]).unwrap();
+                }
+                all_bits(&training.weights)
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3] {
+            assert!(one == run(threads), "{threads} threads differ from one");
+        }
+    }
+}
+
+/// A small corpus, its tokenizer, and its tokens.
+struct Corpus {
+    tokenizer: Tokenizer,
+    train: Vec<u32>,
+    val: Vec<u32>,
+    val_bytes: u64,
+}
+
+fn corpus() -> Corpus {
+    let words = ["mill", "stone", "grain", "water", "turns", "the", "a", "slow", "wheel", "grinds"];
+    let mut random = Random::named(1, "corpus");
+    let documents: Vec<String> = (0..300)
+        .map(|_| {
+            (0..12).map(|_| words[(random.uniform().powi(2) * 10.0) as usize]).collect::<Vec<_>>().join(" ")
+                + ".\n"
+        })
+        .collect();
+    let mut counts = PretokenCounts::new(Pattern::nanochat());
+    for document in &documents {
+        counts.add(document);
+    }
+    let options = TrainOptions { vocab_size: 300, ..TrainOptions::default() };
+    let tokenizer = train_tokenizer(&counts, &options).unwrap();
+    let tokens = |documents: &[String]| documents.iter().flat_map(|d| prompt_ids(&tokenizer, d)).collect();
+    let (train, val) = (tokens(&documents[..270]), tokens(&documents[270..]));
+    let val_bytes = documents[270..].iter().map(|d| d.len() as u64).sum();
+    Corpus { tokenizer, train, val, val_bytes }
+}
+
+fn identity(name: &str) -> DataIdentity {
+    DataIdentity { tokenizer: "t".into(), shards: name.into() }
+}
+
+fn job<'a>(corpus: &'a Corpus, config: &'a RunConfig, json: &'a [u8], out: &'a Path) -> Pretraining<'a> {
+    Pretraining {
+        config,
+        train: &corpus.train,
+        val: &corpus.val,
+        tokenizer: &corpus.tokenizer,
+        tokenizer_json: json,
+        data: identity("s"),
+        out,
+        resume: false,
+        device: Device::flex(),
+        place: Place::Host,
+        stop_after: None,
+    }
+}
+
+const RUN: [&str; 6] = [
+    "train.steps=40",
+    "train.batch=4",
+    "train.accumulate=2",
+    "train.warmup=4",
+    "train.checkpoint_every=5",
+    "train.eval_every=8",
+];
+
+#[test]
+fn two_resumes_in_a_row_leave_no_trace() {
+    let corpus = corpus();
+    let json = corpus.tokenizer.to_json().into_bytes();
+    for text in [GPT2, LLAMA3] {
+        let mut config = config(text, &RUN);
+        config.train.learning_rate = 1e-2;
+        config.sample.prompts = vec![String::new(), "the mill".to_owned()];
+        let folder = tempfile::tempdir().unwrap();
+        let (calm, stormy) = (folder.path().join("calm"), folder.path().join("stormy"));
+        let summary = pretrain(&job(&corpus, &config, &json, &calm)).unwrap().unwrap();
+        // Stopped between checkpoints (steps 7 and 23), so that steps are lost and done again.
+        for stop_after in [Some(7), Some(23), None] {
+            let run = Pretraining { resume: true, stop_after, ..job(&corpus, &config, &json, &stormy) };
+            assert_eq!(pretrain(&run).unwrap(), stop_after.is_none().then(|| summary.clone()));
+        }
+        for file in [
+            "metrics.jsonl",
+            "summary.json",
+            "sample.txt",
+            "checkpoint/model.safetensors",
+            "checkpoint/optimizer.safetensors",
+            "checkpoint/state.json",
+        ] {
+            let (a, b) = (std::fs::read(calm.join(file)).unwrap(), std::fs::read(stormy.join(file)).unwrap());
+            assert!(a == b, "{file} differs");
+        }
+        assert!(summary.val_loss < summary.unigram_entropy, "{summary:?}");
+        let metrics = std::fs::read_to_string(calm.join("metrics.jsonl")).unwrap();
+        assert_eq!(metrics.lines().count(), 40 + 5);
+        // Once more after the end: nothing to train, the same summary.
+        let again = Pretraining { resume: true, ..job(&corpus, &config, &json, &calm) };
+        assert_eq!(pretrain(&again).unwrap(), Some(summary));
+        assert_eq!(std::fs::read_to_string(calm.join("metrics.jsonl")).unwrap(), metrics);
+        // And without --resume: refused.
+        let error = pretrain(&job(&corpus, &config, &json, &calm)).unwrap_err().to_string();
+        assert!(error.contains("already holds a checkpoint"), "{error}");
+    }
+}
+
+#[test]
+fn another_run_s_checkpoint_is_refused_by_name() {
+    let corpus = corpus();
+    let json = corpus.tokenizer.to_json().into_bytes();
+    let config_a = config(GPT2, &RUN);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let run = Pretraining { stop_after: Some(6), ..job(&corpus, &config_a, &json, out) };
+    assert_eq!(pretrain(&run).unwrap(), None);
+    let refused = |config: &RunConfig, data: DataIdentity, expected: &str| {
+        let run = Pretraining { resume: true, data, ..job(&corpus, config, &json, out) };
+        let error = pretrain(&run).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let with = |entry: &str| config(GPT2, &[&RUN[..], &[entry]].concat());
+    refused(&with("model.width=32"), identity("s"), "model.width: 16 in the checkpoint, 32 now");
+    refused(&with("train.seed=2"), identity("s"), "train.seed: 1 in the checkpoint, 2 now");
+    refused(&config_a, identity("other"), "shards: s in the checkpoint, other now");
+    // What does not touch the weights may change.
+    let other = with("train.eval_every=3");
+    let run = Pretraining { resume: true, stop_after: Some(8), ..job(&corpus, &other, &json, out) };
+    assert_eq!(pretrain(&run).unwrap(), None);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_by_name() {
+    let corpus = corpus();
+    let json = corpus.tokenizer.to_json().into_bytes();
+    let config = config(GPT2, &RUN);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    pretrain(&Pretraining { stop_after: Some(6), ..job(&corpus, &config, &json, out) }).unwrap();
+    let checkpoint = out.join("checkpoint");
+    for file in ["model.safetensors", "optimizer.safetensors", "tokenizer.json", "state.json"] {
+        let path = checkpoint.join(file);
+        let content = std::fs::read(&path).unwrap();
+        let mut damaged = content.clone();
+        damaged[content.len() / 2] ^= 0x55;
+        for bad in [&damaged[..], &content[..content.len() / 2], &[]] {
+            std::fs::write(&path, bad).unwrap();
+            let opened = Checkpoint::open(&checkpoint).and_then(|checkpoint| {
+                checkpoint.tokenizer()?;
+                checkpoint.training(Device::flex(), Place::Host)
+            });
+            let error = format!("{:#}", opened.err().expect(file));
+            assert!(error.contains(file) || file == "state.json", "{error}");
+        }
+        std::fs::write(&path, content).unwrap();
+    }
+    assert!(Checkpoint::open(&checkpoint).unwrap().training(Device::flex(), Place::Host).is_ok());
+    let error = Checkpoint::open(&out.join("nowhere")).err().unwrap().to_string();
+    assert!(error.contains("is not a checkpoint"), "{error}");
+}
+
+#[test]
+fn bits_per_byte_count_every_byte_of_the_text() {
+    let corpus = corpus();
+    let model = Model::new(&config(GPT2, &[]).model, corpus.tokenizer.vocab_size());
+    let weights = model.initial_weights(1, &Device::flex());
+    let all = score(&model, &weights, &corpus.val, &corpus.tokenizer, 4, 0).unwrap();
+    assert_eq!((all.bytes, all.tokens), (corpus.val_bytes, corpus.val.len() as u64 - 1));
+    let bits = all.loss * all.tokens as f64 / 2_f64.ln() / all.bytes as f64;
+    assert!((all.bits_per_byte - bits).abs() < 1e-9);
+    // Batches are a matter of speed, not of value.
+    let other = score(&model, &weights, &corpus.val, &corpus.tokenizer, 7, 0).unwrap();
+    assert!((all.loss - other.loss).abs() < 1e-6);
+    assert_eq!(score(&model, &weights, &corpus.val, &corpus.tokenizer, 4, 10).unwrap().tokens, 10);
+}
+
+#[test]
+fn samples_follow_their_seed_and_outgrow_the_context() {
+    let device = Device::flex();
+    for text in SHAPES {
+        let model = Model::new(&config(text, &[]).model, 31);
+        let weights = model.initial_weights(1, &device);
+        let draw = |seed: u64, prompt: &[u32], tokens: usize| {
+            let config = SampleConfig { tokens, temperature: 1.0, top_p: 1.0, ..SampleConfig::default() };
+            let mut random = Random::named(seed, "sample");
+            let mut seen = Vec::new();
+            let ids =
+                generate(&model, &weights, prompt, &config, None, &mut random, |id| seen.push(id)).unwrap();
+            assert_eq!(ids, seen);
+            ids
+        };
+        assert_eq!(draw(1, &[3], 40).len(), 40);
+        assert_eq!(draw(1, &[3], 40), draw(1, &[3], 40));
+        assert_ne!(draw(1, &[3], 40), draw(2, &[3], 40));
+        assert_eq!(draw(1, &noise("long prompt", 50, 31), 3).len(), 3);
+        assert!(draw(1, &[3], 0).is_empty());
+    }
+}
