@@ -1,0 +1,1 @@
+"""Builds the quickstart crawl. `build_crawl.py` beside this folder is the command."""
