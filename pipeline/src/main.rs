@@ -1,0 +1,5 @@
+//! The `gristmill` command. See [`gristmill::cli`].
+
+fn main() -> std::process::ExitCode {
+    gristmill::cli::main()
+}

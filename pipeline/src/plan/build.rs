@@ -1,0 +1,385 @@
+//! Turns a recipe into a plan: fuses narrow stages into segments, splits exchanges at their barriers,
+//! fingerprints every result.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use gristmill_corpus::files;
+use gristmill_corpus::fingerprint::Fingerprint;
+use gristmill_stages::stage::{ArtefactRef, BuildContext, Runtime, Shape};
+use serde_json::{Value, json};
+
+use super::{FORMAT, Head, Link, Plan, PlanSplit, PlanStage, Step, Tail, Work};
+use crate::config::{Recipe, RecipeStage, StageOutput};
+
+/// Why a recipe without mistakes cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A pattern matches nothing.
+    #[error("stage `{stage}`: no file matches `{pattern}` (looked from `{}`)", base.display())]
+    NoInput {
+        /// The source.
+        stage: String,
+        /// As written.
+        pattern: String,
+        /// The recipe's folder.
+        base: PathBuf,
+    },
+    /// A path cannot serve.
+    #[error("{0}")]
+    Path(String),
+}
+
+impl Plan {
+    /// Plans a recipe whose results go to `store`. Looks at input files' sizes and times, not into them.
+    ///
+    /// # Errors
+    /// [`PlanError`] names the first input that cannot be found.
+    pub fn new(recipe: &Recipe, store: &Path) -> Result<Self, PlanError> {
+        let base = absolute(&recipe.base)?;
+        let mut planner =
+            Planner { recipe, base: base.clone(), steps: Vec::new(), materialised: BTreeMap::new() };
+        for index in 0..recipe.stages.len() {
+            planner.add(index)?;
+        }
+        let stages = recipe.stages.iter().map(|stage| PlanStage {
+            id: stage.id.clone(),
+            kind: stage.kind.kind.to_owned(),
+            config: stage.config.clone(),
+            inputs: stage.inputs.iter().map(|&input| recipe.stages[input].id.clone()).collect(),
+        });
+        Ok(Self {
+            format: FORMAT,
+            name: recipe.name.clone(),
+            seed: recipe.seed,
+            base,
+            store: absolute(store)?,
+            stages: stages.collect(),
+            steps: planner.steps,
+        })
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, PlanError> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::path::absolute(path).map_err(|error| PlanError::Path(format!("`{}`: {error}", path.display())))
+}
+
+struct Planner<'a> {
+    recipe: &'a Recipe,
+    base: PathBuf,
+    steps: Vec<Step>,
+    /// Stage index to the step that keeps its documents.
+    materialised: BTreeMap<usize, String>,
+}
+
+/// The beginning of a segment: what a stage's documents come from.
+struct Upstream {
+    head: Head,
+    chain: Vec<Link>,
+}
+
+impl Planner<'_> {
+    fn stage(&self, index: usize) -> &RecipeStage {
+        &self.recipe.stages[index]
+    }
+
+    /// Adds the steps that end with stage `index`.
+    fn add(&mut self, index: usize) -> Result<(), PlanError> {
+        let stage = &self.recipe.stages[index];
+        let id = stage.id.clone();
+        match stage.kind.shape {
+            Shape::Source | Shape::Filter | Shape::Map => {
+                if self.must_keep(index) {
+                    let upstream = self.upstream(index)?;
+                    self.segment(&id, upstream, Tail::Documents, false);
+                    self.materialised.insert(index, id);
+                }
+            }
+            Shape::Exchange => {
+                let steps = self.kept_inputs(index);
+                let head = Head::Parts { steps };
+                let keys = format!("{id}.keys");
+                self.segment(&keys, Upstream { head, chain: Vec::new() }, Tail::Keys(id.clone()), false);
+                let edges = format!("{id}.edges");
+                let tasks = self.partitions(index)?;
+                let work = Work::Reduce { stage: id.clone(), keys: keys.clone() };
+                self.push(&edges, tasks, work, vec![keys.clone()], false);
+                let clusters = format!("{id}.clusters");
+                let work = Work::Clusters { stage: id.clone(), keys: keys.clone(), edges: edges.clone() };
+                self.push(&clusters, 1, work, vec![keys, edges], false);
+                if self.must_keep(index) {
+                    let upstream = self.upstream(index)?;
+                    self.segment(&id, upstream, Tail::Documents, false);
+                    self.materialised.insert(index, id);
+                }
+            }
+            Shape::Sink => {
+                let upstream = self.input_of(index)?;
+                self.segment(&id, upstream, Tail::Write(id.clone()), true);
+            }
+            Shape::Gather => {
+                let upstream = self.input_of(index)?;
+                let parts = format!("{id}.parts");
+                self.segment(&parts, upstream, Tail::Collect(id.clone()), false);
+                self.push(
+                    &id,
+                    1,
+                    Work::Gather { stage: id.clone(), parts: parts.clone() },
+                    vec![parts],
+                    true,
+                );
+            }
+            Shape::Process => {
+                let input = self.stage(stage.inputs[0]).id.clone();
+                self.push(
+                    &id,
+                    1,
+                    Work::Process { stage: id.clone(), input: input.clone() },
+                    vec![input],
+                    true,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the documents of a stage are kept on disk: someone asks for it, or more than one stage reads
+    /// them, or a reader needs them as a whole, or nobody reads them and they are the result.
+    fn must_keep(&self, index: usize) -> bool {
+        let readers: Vec<&RecipeStage> =
+            self.recipe.stages.iter().filter(|stage| stage.inputs.contains(&index)).collect();
+        self.stage(index).materialise
+            || readers.len() != 1
+            || readers.iter().any(|reader| reader.kind.shape == Shape::Exchange || reader.inputs.len() > 1)
+    }
+
+    /// What comes out of stage `index`, not kept: its own link behind what it reads.
+    fn upstream(&self, index: usize) -> Result<Upstream, PlanError> {
+        let stage = self.stage(index);
+        match stage.kind.shape {
+            Shape::Source => Ok(Upstream {
+                head: Head::Splits { stage: stage.id.clone(), splits: self.splits(index)? },
+                chain: Vec::new(),
+            }),
+            Shape::Exchange => {
+                let head = Head::Parts { steps: self.kept_inputs(index) };
+                let clusters = format!("{}.clusters", stage.id);
+                Ok(Upstream { head, chain: vec![Link::Survivors { stage: stage.id.clone(), clusters }] })
+            }
+            _ => {
+                let mut upstream = self.input_of(index)?;
+                upstream.chain.push(Link::Stage(stage.id.clone()));
+                Ok(upstream)
+            }
+        }
+    }
+
+    /// What stage `index` reads.
+    fn input_of(&self, index: usize) -> Result<Upstream, PlanError> {
+        let inputs = &self.stage(index).inputs;
+        if inputs.iter().all(|input| self.materialised.contains_key(input)) {
+            return Ok(Upstream { head: Head::Parts { steps: self.kept_inputs(index) }, chain: Vec::new() });
+        }
+        self.upstream(inputs[0])
+    }
+
+    fn kept_inputs(&self, index: usize) -> Vec<String> {
+        let inputs = &self.stage(index).inputs;
+        inputs.iter().filter_map(|input| self.materialised.get(input).cloned()).collect()
+    }
+
+    fn segment(&mut self, id: &str, upstream: Upstream, tail: Tail, publish: bool) {
+        let Upstream { head, chain } = upstream;
+        let mut needs = Vec::new();
+        let tasks = match &head {
+            Head::Splits { splits, .. } => splits.len(),
+            Head::Parts { steps } => {
+                needs.extend(steps.iter().cloned());
+                steps.iter().map(|step| self.find(step).tasks).sum()
+            }
+        };
+        for link in &chain {
+            if let Link::Survivors { clusters, .. } = link {
+                needs.push(clusters.clone());
+            }
+        }
+        self.push(id, tasks, Work::Segment { head, chain, tail }, needs, publish);
+    }
+
+    fn push(&mut self, id: &str, tasks: usize, work: Work, mut needs: Vec<String>, publish: bool) {
+        let mut step = Step {
+            id: id.to_owned(),
+            fingerprint: Fingerprint::of(&Value::Null),
+            tasks,
+            work,
+            needs: Vec::new(),
+            artefacts: Vec::new(),
+            publish,
+        };
+        let artefacts =
+            step.stages().into_iter().flat_map(|stage| self.declared(stage).declares.artefacts.clone());
+        for artefact in artefacts.collect::<Vec<_>>() {
+            if let ArtefactRef::Stage { stage } = artefact {
+                needs.push(stage.clone());
+                step.artefacts.push((stage.clone(), stage));
+            }
+        }
+        needs.dedup();
+        step.needs = needs;
+        step.fingerprint = self.fingerprint(&step);
+        self.steps.push(step);
+    }
+
+    fn declared(&self, id: &str) -> &RecipeStage {
+        self.recipe.stages.iter().find(|stage| stage.id == id).expect("steps are made of the recipe's stages")
+    }
+
+    fn find(&self, id: &str) -> &Step {
+        self.steps
+            .iter()
+            .find(|step| step.id == id)
+            .expect("steps are added in an order in which they can run")
+    }
+
+    /// Covers everything that decides the result's bytes, and no path of this machine: a store can move.
+    fn fingerprint(&self, step: &Step) -> Fingerprint {
+        let stages: Vec<Value> = step
+            .stages()
+            .into_iter()
+            .map(|id| {
+                let stage = self.declared(id);
+                let files: Vec<Value> =
+                    stage.declares.files.iter().map(|file| hash_of(&self.base.join(file))).collect();
+                json!({
+                    // The id is in rejects and counts.
+                    "id": stage.id,
+                    "kind": stage.kind.kind,
+                    "version": stage.kind.version,
+                    "config": stage.config,
+                    "files": files,
+                })
+            })
+            .collect();
+        let needs: Vec<Value> = step.needs.iter().map(|id| json!(self.find(id).fingerprint)).collect();
+        let splits: Vec<Value> = match &step.work {
+            Work::Segment { head: Head::Splits { splits, .. }, .. } => {
+                let of = |split: &PlanSplit| json!([split.name, split.bytes, split.modified_ns]);
+                splits.iter().map(of).collect()
+            }
+            _ => Vec::new(),
+        };
+        let shape = match &step.work {
+            Work::Segment { tail: Tail::Documents, .. } => "documents",
+            Work::Segment { tail: Tail::Keys(_), .. } => "keys",
+            Work::Segment { tail: Tail::Write(_), .. } => "write",
+            Work::Segment { tail: Tail::Collect(_), .. } => "collect",
+            Work::Reduce { .. } => "reduce",
+            Work::Clusters { .. } => "clusters",
+            Work::Gather { .. } => "gather",
+            Work::Process { .. } => "process",
+        };
+        Fingerprint::of(&json!({
+            "engine": ENGINE_VERSION,
+            "seed": self.recipe.seed,
+            "shape": shape,
+            "stages": stages,
+            "needs": needs,
+            "splits": splits,
+        }))
+    }
+
+    fn partitions(&self, index: usize) -> Result<usize, PlanError> {
+        let stage = self.stage(index);
+        let context = BuildContext { base: self.base.clone(), seed: self.recipe.seed };
+        match stage.configured.build(&context) {
+            Ok(Runtime::Exchange(exchange)) => Ok(exchange.partitions() as usize),
+            Ok(_) => {
+                Err(PlanError::Path(format!("stage `{}` is no exchange, against its own word", stage.id)))
+            }
+            Err(error) => Err(PlanError::Path(format!("stage `{}`: {error}", stage.id))),
+        }
+    }
+
+    /// The input files of a source, patterns expanded, in the order of the recipe and sorted within a pattern.
+    fn splits(&self, index: usize) -> Result<Vec<PlanSplit>, PlanError> {
+        let stage = self.stage(index);
+        let mut splits = Vec::new();
+        for pattern in &stage.declares.inputs {
+            if pattern.contains("://") {
+                return Err(PlanError::Path(format!(
+                    "stage `{}`: `{pattern}` is not a local path; remote stores are not read yet: copy the files and name the folder",
+                    stage.id
+                )));
+            }
+            if !pattern.contains(['*', '?', '[']) {
+                // A plain path may be missing: its split is quarantined and the others go on.
+                splits.push(self.split(pattern));
+                continue;
+            }
+            let full = self.base.join(pattern);
+            let wrong = |error: glob::PatternError| {
+                PlanError::Path(format!("stage `{}`: `{pattern}` is no pattern: {error}", stage.id))
+            };
+            let mut names: Vec<String> = glob::glob(&full.to_string_lossy())
+                .map_err(wrong)?
+                .flatten()
+                .filter(|path| path.is_file())
+                .map(|path| named(&path, &self.base, pattern))
+                .collect();
+            names.sort();
+            if names.is_empty() {
+                let (stage, pattern) = (stage.id.clone(), pattern.clone());
+                return Err(PlanError::NoInput { stage, pattern, base: self.base.clone() });
+            }
+            splits.extend(names.iter().map(|name| self.split(name)));
+        }
+        Ok(splits)
+    }
+
+    fn split(&self, name: &str) -> PlanSplit {
+        let path = self.base.join(name);
+        let metadata = fs::metadata(&path).ok();
+        PlanSplit {
+            name: name.to_owned(),
+            bytes: metadata.as_ref().map(fs::Metadata::len),
+            modified_ns: metadata
+                .and_then(|metadata| metadata.modified().ok())
+                .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+                .and_then(|age| u64::try_from(age.as_nanos()).ok()),
+            path,
+        }
+    }
+}
+
+/// Counts up when the engine itself gives other bytes for the same stages.
+const ENGINE_VERSION: u32 = 1;
+
+/// The name of a found file: as the pattern would have written it.
+fn named(path: &Path, base: &Path, pattern: &str) -> String {
+    if Path::new(pattern).is_absolute() {
+        return path.to_string_lossy().into_owned();
+    }
+    // `glob` may tidy `../` away, so that the file no longer begins with the base.
+    path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// A named file's content as part of a fingerprint; a folder counts as its files.
+fn hash_of(path: &Path) -> Value {
+    if path.is_dir() {
+        return files::list(path).map_or(Value::Null, |list| json!(list));
+    }
+    files::checksum(path).map_or(Value::Null, |(xxh3, _)| json!(xxh3))
+}
+
+impl StageOutput {
+    /// As plans are shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Documents => "documents",
+            Self::Files => "files",
+        }
+    }
+}

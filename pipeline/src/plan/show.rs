@@ -1,0 +1,66 @@
+//! A plan as text and as a Graphviz graph.
+
+use gristmill_corpus::CorpusError;
+
+use super::{Head, Link, Plan, Step, Tail, Work};
+use crate::exec::store::StepFolder;
+use crate::run::funnel::table;
+
+/// One line a step: what it does, how many tasks it has, whether it is done.
+///
+/// # Errors
+/// [`CorpusError`] when the store cannot be read.
+pub fn text(plan: &Plan) -> Result<String, CorpusError> {
+    let mut rows = vec![["step", "tasks", "state", "does"].map(String::from)];
+    for step in &plan.steps {
+        let folder = StepFolder::new(&plan.store, step);
+        let state = if folder.manifest()?.is_some() {
+            "done".to_owned()
+        } else {
+            let committed =
+                (0..step.tasks).filter(|&task| matches!(folder.commit(task), Ok(Some(_)))).count();
+            if committed == 0 { "to do".into() } else { format!("{committed} done") }
+        };
+        rows.push([step.id.clone(), step.tasks.to_string(), state, describe(step)]);
+    }
+    Ok(table(&rows))
+}
+
+fn describe(step: &Step) -> String {
+    match &step.work {
+        Work::Segment { head, chain, tail } => {
+            let mut words = vec![match head {
+                Head::Splits { stage, splits } => format!("{stage} ({} files)", splits.len()),
+                Head::Parts { steps } => format!("[{}]", steps.join(" + ")),
+            }];
+            words.extend(chain.iter().map(|link| match link {
+                Link::Stage(stage) => stage.clone(),
+                Link::Survivors { stage, .. } => format!("survivors of {stage}"),
+            }));
+            words.push(match tail {
+                Tail::Documents => "documents".into(),
+                Tail::Keys(stage) => format!("keys for {stage}"),
+                Tail::Write(stage) => stage.clone(),
+                Tail::Collect(stage) => format!("parts for {stage}"),
+            });
+            words.join(" -> ")
+        }
+        Work::Reduce { keys, .. } => format!("[{keys}] -> edges between documents that share a key"),
+        Work::Clusters { edges, .. } => format!("[{edges}] -> clusters -> survivors"),
+        Work::Gather { stage, parts } => format!("[{parts}] -> {stage}"),
+        Work::Process { stage, input } => format!("[{input}] -> {stage}"),
+    }
+}
+
+/// Steps as boxes, needs as arrows.
+pub fn dot(plan: &Plan) -> String {
+    let mut text = String::from("digraph plan {\n  rankdir = LR;\n  node [shape = box];\n");
+    for step in &plan.steps {
+        text.push_str(&format!("  \"{}\" [label = \"{}\\n{} tasks\"];\n", step.id, step.id, step.tasks));
+        for need in &step.needs {
+            text.push_str(&format!("  \"{need}\" -> \"{}\";\n", step.id));
+        }
+    }
+    text.push_str("}\n");
+    text
+}

@@ -1,0 +1,11 @@
+//! Shows what a run kept and dropped, and why.
+
+pub mod diff;
+pub mod parts;
+pub mod preview;
+pub mod printable;
+pub mod reference;
+pub mod rows;
+pub mod sql;
+pub mod stats;
+pub mod why;
