@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -80,7 +80,7 @@ pub fn create_folder(path: &Path) -> Result<(), CorpusError> {
 /// # Errors
 /// [`CorpusError::Io`] when the folder cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CorpusError> {
-    let temporary = temporary_beside(path, value)?;
+    let temporary = json_beside(path, value)?;
     fs::rename(&temporary, path).map_err(|source| CorpusError::io(path, source))
 }
 
@@ -90,7 +90,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CorpusError
 /// # Errors
 /// [`CorpusError::Io`] when the folder cannot be written.
 pub fn create_json(path: &Path, value: &impl Serialize) -> Result<bool, CorpusError> {
-    let temporary = temporary_beside(path, value)?;
+    let temporary = json_beside(path, value)?;
     // A hard link fails if the name is taken, on local disks and on NFS alike.
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary).map_err(|source| CorpusError::io(&temporary, source))?;
@@ -101,23 +101,31 @@ pub fn create_json(path: &Path, value: &impl Serialize) -> Result<bool, CorpusEr
     }
 }
 
-fn temporary_beside(path: &Path, value: &impl Serialize) -> Result<std::path::PathBuf, CorpusError> {
+fn json_beside(path: &Path, value: &impl Serialize) -> Result<PathBuf, CorpusError> {
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|error| CorpusError::Arrow(error.to_string()))?;
+    text.push('\n');
+    let (temporary, mut file) = temporary_beside(path)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|source| CorpusError::io(&temporary, source))?;
+    Ok(temporary)
+}
+
+/// Creates a file of a name that nobody else has, hidden in the folder of `path`: to be written, then renamed to `path`.
+///
+/// # Errors
+/// [`CorpusError::Io`] when the folder cannot be written.
+pub fn temporary_beside(path: &Path) -> Result<(PathBuf, File), CorpusError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     for attempt in 0u32.. {
         let temporary = folder.join(format!(".{name}.{}-{attempt}", std::process::id()));
-        let mut file = match File::create_new(&temporary) {
-            Ok(file) => file,
-            Err(source) if source.kind() == ErrorKind::AlreadyExists => continue,
+        match File::create_new(&temporary) {
+            Ok(file) => return Ok((temporary, file)),
+            Err(source) if source.kind() == ErrorKind::AlreadyExists => {}
             Err(source) => return Err(CorpusError::io(&temporary, source)),
-        };
-        let mut text =
-            serde_json::to_string_pretty(value).map_err(|error| CorpusError::Arrow(error.to_string()))?;
-        text.push('\n');
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(|source| CorpusError::io(&temporary, source))?;
-        return Ok(temporary);
+        }
     }
     unreachable!("four billion temporary files of one process do not fit into a folder")
 }

@@ -69,7 +69,7 @@ impl Tiny {
     }
 }
 
-fn say(folder: &Path, arguments: &[&str], input: &str) -> Said {
+fn say(folder: &Path, arguments: &[&str], input: impl AsRef<[u8]>) -> Said {
     let mut child = Command::new(env!("CARGO_BIN_EXE_gristmill"))
         .args(arguments)
         .current_dir(folder)
@@ -80,7 +80,7 @@ fn say(folder: &Path, arguments: &[&str], input: &str) -> Said {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(input.as_ref()).unwrap();
     let output = child.wait_with_output().unwrap();
     Said {
         code: output.status.code().unwrap(),
@@ -266,10 +266,26 @@ fn extract_keeps_the_order_and_reports_bad_lines() {
         [json!({"id": 1, "text": "One"}), json!({"id": "c", "text": "Three"})]
     );
     assert!(
-        said.stderr.contains("line 2: ") && said.stderr.contains("line 4: no string `html`"),
+        said.stderr.contains("line 2: `{bad` is not JSON: key must be a string at column 2")
+            && said.stderr.contains("line 4: no string `html`"),
         "{}",
         said.stderr
     );
+    // More pages than cores, of very different lengths, with lines that are no use in between.
+    let mut input = Vec::new();
+    for id in 0..200 {
+        let page = format!(
+            "<article><p>Page {id}{}",
+            ", and more of it".repeat(if id % 7 == 0 { 2_000 } else { 3 })
+        );
+        input.extend(json!({"id": id, "html": page}).to_string().into_bytes());
+        input.extend(if id % 50 == 0 { b"\n[1, 2]\n\"\xff\"\n".as_slice() } else { b"\r\n" });
+    }
+    let said = say(folder.path(), &["extract", "--format", "markdown"], &input);
+    assert_eq!(said.code, 1);
+    let ids: Vec<i64> = json_lines(&said.stdout).iter().map(|line| line["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, (0..200).collect::<Vec<_>>());
+    assert_eq!(said.stderr.lines().count(), 8, "{}", said.stderr);
     std::fs::write(folder.path().join("a.html"), b"<meta charset=latin1><h1>Caf\xe9 cr\xe8me</h1>").unwrap();
     let said = say(folder.path(), &["extract", "a.html", "gone.html", "--format", "markdown"], "");
     assert_eq!(said.code, 1);

@@ -12,24 +12,25 @@ use crate::stage::{Declares, StageConfig, StageError};
 /// What a recipe gives: language to the keys that are other for it.
 pub type Overrides = BTreeMap<String, Map<String, Value>>;
 
-/// A configuration for every language that has one of its own, and one for all others.
+/// A stage made ready for every language that has settings of its own, and for all others.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ByLanguage<C> {
-    others: C,
-    own: BTreeMap<String, C>,
+pub struct ByLanguage<R> {
+    others: R,
+    own: BTreeMap<String, R>,
 }
 
-impl<C: StageConfig + Clone> ByLanguage<C> {
-    /// Lays each language's keys over `config`. `check` refuses values that cannot serve.
+impl<R> ByLanguage<R> {
+    /// Lays each language's keys over `config`. `ready` makes a configuration fit to judge with, and refuses values that
+    /// cannot serve.
     ///
     /// # Errors
     /// [`StageError::Config`] naming the language and the key.
-    pub fn new(
+    pub fn new<C: StageConfig>(
         config: &C,
         overrides: &Overrides,
-        check: impl Fn(&C) -> Result<(), StageError>,
+        ready: impl Fn(&C) -> Result<R, StageError>,
     ) -> Result<Self, StageError> {
-        check(config)?;
+        let others = ready(config)?;
         let mut whole = serde_json::to_value(config).expect("a configuration is plain data with string keys");
         let base = whole.as_object_mut().expect("a configuration is a table");
         base.remove(KEY);
@@ -44,15 +45,14 @@ impl<C: StageConfig + Clone> ByLanguage<C> {
             let mut table = base.clone();
             table.extend(keys.clone());
             let config: C = serde_json::from_value(Value::Object(table)).map_err(|error| fail(&error))?;
-            check(&config).map_err(|error| fail(&error))?;
-            own.insert(language.clone(), config);
+            own.insert(language.clone(), ready(&config).map_err(|error| fail(&error))?);
         }
-        Ok(Self { others: config.clone(), own })
+        Ok(Self { others, own })
     }
 
-    /// The configuration for a label of the `language` column.
+    /// What judges documents with this label of the `language` column.
     #[inline]
-    pub fn of(&self, language: Option<&str>) -> &C {
+    pub fn of(&self, language: Option<&str>) -> &R {
         language.and_then(|language| self.own.get(language)).unwrap_or(&self.others)
     }
 
@@ -101,7 +101,7 @@ mod tests {
     fn a_language_replaces_some_keys_and_keeps_the_others() {
         let config =
             config(&json!({"de": {"min_stop_words": 1, "stop_words": ["und"]}, "ja": {"min_words": 10}}));
-        let settings = ByLanguage::new(&config, &config.overrides, |_| Ok(())).unwrap();
+        let settings = ByLanguage::new(&config, &config.overrides, |config| Ok(config.clone())).unwrap();
         let german = settings.of(Some("de"));
         assert_eq!((german.min_words, german.min_stop_words, german.stop_words.len()), (60, 1, 1));
         assert_eq!(settings.of(Some("ja")).min_words, 10);

@@ -1,15 +1,15 @@
 //! `c4_quality`: drops lines that are no prose (cookie notices, code), and documents left with too little.
 
+use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
-use arrow::array::LargeStringBuilder;
 use gristmill_corpus::columns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::by_language::{self, ByLanguage, Overrides, label};
+use crate::by_language::{self, ByLanguage, Overrides};
 use crate::documents::Documents;
 use crate::judge;
 use crate::lines::{is_space, lines, strip};
@@ -29,10 +29,11 @@ pub struct C4Quality {
     pub max_word_length: usize,
     /// Remove `[1]`, `[edit]` and `[citation needed]`. C4: yes.
     pub remove_citations: bool,
-    /// Drop a line that does not end in `.`, `?`, `!` or a quotation mark, or that ends in `...`. C4: yes; FineWeb: no,
-    /// since it alone removes 30 % of the tokens.
+    /// Drop a line that does not end in `.`, `?`, `!` or a quotation mark (`"`, or `'`, which C4's own code does not take), or that ends
+    /// in `...`. C4: yes; FineWeb: no, the default, since it alone removes 30 % of the tokens.
     pub require_terminal_punctuation: bool,
-    /// Drop a line with fewer words (between whitespace, citations included) than this. C4: 3; 0 turns it off.
+    /// Drop a line with fewer words (between whitespace, citations included) than this. FineWeb: 3, the default, from the first version of
+    /// C4's paper; C4's code: 5; 0 turns it off.
     pub min_words_per_line: usize,
     /// Drop a document with `lorem ipsum` in one of the lines that are left. C4: yes. Reason `lorem_ipsum`.
     pub drop_lorem_ipsum: bool,
@@ -42,8 +43,8 @@ pub struct C4Quality {
     pub drop_curly_bracket: bool,
     /// Drop a line about cookies, privacy policies or terms of use. C4: yes.
     pub drop_policy_lines: bool,
-    /// Drop a document with fewer sentences than this in the lines that are left. C4: 5; 0 turns it off. Reason
-    /// `too_few_sentences`.
+    /// Drop a document with fewer sentences than this in the lines that are left. FineWeb: 5, the default, from the first version of C4's
+    /// paper; C4's code: 3; 0 turns it off. Reason `too_few_sentences`.
     pub min_sentences: usize,
     /// Other values by language: a table of the keys above for a label of the `language` column, as `[stage.overrides.de]`. Keys that it
     /// leaves out, and languages without a table, have the values above. FineWeb2 sets them for every language.
@@ -80,39 +81,13 @@ impl StageConfig for C4Quality {
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
-        Ok(Runtime::Map(Box::new(ByLanguage::new(self, &self.overrides, |_| Ok(()))?)))
+        Ok(Runtime::Map(Box::new(ByLanguage::new(self, &self.overrides, |config| Ok(config.clone()))?)))
     }
 }
 
 impl Map for ByLanguage<C4Quality> {
-    /// A rejected document keeps its text, so that rejects show what was judged.
     fn map(&self, documents: Documents) -> Result<(Documents, Vec<Verdict>), StageError> {
-        let texts = documents.strings(columns::TEXT)?;
-        let languages = self.languages(&documents)?;
-        let mut rewritten = LargeStringBuilder::with_capacity(documents.len(), texts.value_data().len());
-        let mut verdicts = Vec::with_capacity(documents.len());
-        let mut changed = false;
-        for row in 0..documents.len() {
-            let text = texts.value(row);
-            match self.of(label(languages, row)).rewrite(text, documents.words(row)?) {
-                Ok(left) => {
-                    changed |= left != text;
-                    rewritten.append_value(left);
-                    verdicts.push(Verdict::Keep);
-                }
-                Err(reason) => {
-                    rewritten.append_value(text);
-                    verdicts.push(Verdict::Drop(reason));
-                }
-            }
-        }
-        // Unchanged documents keep their word views.
-        let documents = if changed {
-            documents.with_column(columns::TEXT, Arc::new(rewritten.finish()))?
-        } else {
-            documents
-        };
-        Ok((documents, verdicts))
+        judge::rewrites(documents, self, |rules, text, words| rules.rewrite(text, words).map(Cow::Owned))
     }
 }
 

@@ -1,9 +1,12 @@
 //! `fineweb_quality`: drops lists, menus and other text that is not paragraphs.
 
+use std::convert::Infallible;
+
+use gristmill_corpus::columns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::by_language::{self, ByLanguage, Overrides};
+use crate::by_language::{self, ByLanguage, Overrides, label};
 use crate::documents::Documents;
 use crate::judge;
 use crate::lines::{duplicates, strip};
@@ -56,7 +59,7 @@ impl Default for FinewebQuality {
 
 impl StageConfig for FinewebQuality {
     const KIND: &'static str = "fineweb_quality";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Filter;
     const REASONS: &'static [Reason] =
         &["empty", "line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"];
@@ -66,19 +69,25 @@ impl StageConfig for FinewebQuality {
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
-        Ok(Runtime::Filter(Box::new(ByLanguage::new(self, &self.overrides, Self::check)?)))
+        Ok(Runtime::Filter(Box::new(ByLanguage::new(self, &self.overrides, Self::checked)?)))
     }
 }
 
 impl Filter for ByLanguage<FinewebQuality> {
     fn verdicts(&self, documents: &Documents) -> Result<Vec<Verdict>, StageError> {
-        judge::verdicts(documents, self, FinewebQuality::verdict)
+        let texts = documents.strings(columns::TEXT)?;
+        let languages = self.languages(documents)?;
+        let verdict = |row: usize| {
+            let n_words = || documents.words(row).map(|view| view.words().len());
+            Ok(self.of(label(languages, row)).verdict_of(texts.value(row), n_words)?.into())
+        };
+        (0..documents.len()).map(verdict).collect()
     }
 }
 
 impl FinewebQuality {
-    /// Refuses values that cannot serve.
-    fn check(&self) -> Result<(), StageError> {
+    /// These settings, unless a value cannot serve.
+    fn checked(&self) -> Result<Self, StageError> {
         judge::check_limits(
             Self::KIND,
             &[
@@ -87,11 +96,26 @@ impl FinewebQuality {
                 ("max_duplicate_line_chars", self.max_duplicate_line_chars),
                 ("max_newlines_per_word", self.max_newlines_per_word),
             ],
-        )
+        )?;
+        Ok(self.clone())
     }
 
     /// Why a document is dropped, or none. `view` holds the words of `text`.
     pub fn verdict(&self, text: &str, view: &WordView) -> Option<Reason> {
+        let Ok(reason) = self.verdict_of(text, || Ok::<_, Infallible>(view.words().len()));
+        reason
+    }
+
+    /// The same where the words are yet to be counted. That is asked for only where it decides: below `c4_quality` the words of a
+    /// document are mostly new, and finding them costs more than all of this filter.
+    ///
+    /// # Errors
+    /// That of `n_words`.
+    pub fn verdict_of<E>(
+        &self,
+        text: &str,
+        n_words: impl FnOnce() -> Result<usize, E>,
+    ) -> Result<Option<Reason>, E> {
         let filled = || text.split('\n').filter(|line| !strip(line).is_empty());
         let (mut n_lines, mut n_ended, mut n_short) = (0usize, 0usize, 0usize);
         for line in filled() {
@@ -100,25 +124,32 @@ impl FinewebQuality {
             n_short += usize::from(is_short(line, self.short_line_length));
         }
         if n_lines == 0 {
-            return Some("empty");
+            return Ok(Some("empty"));
         }
         let share = n_ended as f64 / n_lines as f64;
         if share < self.min_lines_ending_in_punctuation && !(n_ended == 0 && self.keep_without_punctuation) {
-            return Some("line_punct_ratio");
+            return Ok(Some("line_punct_ratio"));
         }
         if n_short as f64 / n_lines as f64 > self.max_short_lines {
-            return Some("short_line_ratio");
+            return Ok(Some("short_line_ratio"));
         }
         let n_newlines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
-        let n_chars = view.n_chars() - n_newlines;
+        let n_chars = text.chars().count() - n_newlines;
         if duplicates(filled()).n_chars as f64 / n_chars as f64 > self.max_duplicate_line_chars {
-            return Some("char_dup_ratio");
+            return Ok(Some("char_dup_ratio"));
         }
-        if n_newlines as f64 / view.words().len().max(1) as f64 > self.max_newlines_per_word {
-            return Some("list_ratio");
-        }
-        None
+        let is_list = |n_words: usize| n_newlines as f64 / n_words.max(1) as f64 > self.max_newlines_per_word;
+        let drops = is_list(least_words(text)) && is_list(n_words()?);
+        Ok(drops.then_some("list_ratio"))
     }
+}
+
+/// As many words as the text has at least, by any rules: none goes over whitespace, so that each visible character of ASCII after
+/// a space or a line feed begins one.
+fn least_words(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let begins = |before: u8, at: u8| ((before == b' ') | (before == b'\n')) & at.is_ascii_graphic();
+    bytes.windows(2).map(|pair| usize::from(begins(pair[0], pair[1]))).sum()
 }
 
 /// Whether `line` has at most `longest` code points; reads no more of it than that takes.
@@ -128,6 +159,8 @@ fn is_short(line: &str, longest: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(text: &str, expected: Option<Reason>) {
@@ -150,6 +183,36 @@ mod tests {
         check(&lines.iter().map(|line| &line[40..]).collect::<Vec<_>>().join("\n"), Some("short_line_ratio"));
         check(&(lines.join("\n") + "\n" + &lines[0]), Some("char_dup_ratio"));
         check(&lines.join("\n\n\n\n\n\n\n\n"), Some("list_ratio"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn there_are_no_fewer_words_than_the_least(text in "[ a-c\n.'\\-é中\u{a0}\u{301}\u{200d}😀]{0,40}|\\PC{0,40}") {
+            for language in [None, Some("de"), Some("zh")] {
+                prop_assert!(least_words(&text) <= WordView::new(&text, language).words().len());
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_counted_only_where_they_decide() {
+        let count = |text: &str| {
+            let mut asked = false;
+            let n_words = || {
+                asked = true;
+                Ok::<_, Infallible>(WordView::new(text, None).words().len())
+            };
+            let Ok(reason) = FinewebQuality::default().verdict_of(text, n_words);
+            (reason, asked)
+        };
+        let line = "Every one of these lines holds more than thirty characters.";
+        assert_eq!(count(line), (None, false));
+        let list: Vec<String> =
+            (0..9).map(|i| format!("{i}-counterrevolutionary-internationalisation.")).collect();
+        assert_eq!(count(&list.join("\n")), (None, true));
+        assert_eq!(count(&list.join("\n\n\n\n\n\n\n")), (Some("list_ratio"), true));
     }
 
     #[test]

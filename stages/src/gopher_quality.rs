@@ -15,7 +15,7 @@ use crate::words::WordView;
 /// Drops documents that do not look like prose: too short or too long, odd words, too many symbols, bullets or
 /// ellipses, too few function words.
 ///
-/// From Gopher (Rae et al. 2021, arXiv 2112.11446, table A1), with the counts, order and reasons of datatrove 0.10.1, the
+/// From Gopher (Rae et al. 2021, arXiv 2112.11446, appendix A.1.1), with the counts, order and reasons of datatrove 0.10.1, the
 /// code of FineWeb. Reasons keep the reference's names, so that counts can be compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -74,7 +74,7 @@ impl Default for GopherQuality {
 
 impl StageConfig for GopherQuality {
     const KIND: &'static str = "gopher_quality";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Filter;
     const REASONS: &'static [Reason] = &[
         "gopher_short_doc",
@@ -94,7 +94,7 @@ impl StageConfig for GopherQuality {
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
-        Ok(Runtime::Filter(Box::new(ByLanguage::new(self, &self.overrides, Self::check)?)))
+        Ok(Runtime::Filter(Box::new(ByLanguage::new(self, &self.overrides, Self::checked)?)))
     }
 }
 
@@ -105,8 +105,8 @@ impl Filter for ByLanguage<GopherQuality> {
 }
 
 impl GopherQuality {
-    /// Refuses values that cannot serve.
-    fn check(&self) -> Result<(), StageError> {
+    /// These settings, unless a value cannot serve.
+    fn checked(&self) -> Result<Self, StageError> {
         judge::check_limits(
             Self::KIND,
             &[
@@ -126,7 +126,7 @@ impl GopherQuality {
                 self.stop_words.len()
             )));
         }
-        Ok(())
+        Ok(self.clone())
     }
 
     /// Why a document is dropped, or none. `view` holds the words of `text`. Where a document has no words or no

@@ -82,7 +82,7 @@ impl Default for GopherRepetition {
 
 impl StageConfig for GopherRepetition {
     const KIND: &'static str = "gopher_repetition";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Filter;
     const REASONS: &'static [Reason] = &[
         "empty",
@@ -106,7 +106,7 @@ impl StageConfig for GopherRepetition {
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
-        Ok(Runtime::Filter(Box::new(ByLanguage::new(self, &self.overrides, Self::check)?)))
+        Ok(Runtime::Filter(Box::new(ByLanguage::new(self, &self.overrides, Self::checked)?)))
     }
 }
 
@@ -117,8 +117,8 @@ impl Filter for ByLanguage<GopherRepetition> {
 }
 
 impl GopherRepetition {
-    /// Refuses values that cannot serve.
-    fn check(&self) -> Result<(), StageError> {
+    /// These settings, unless a value cannot serve.
+    fn checked(&self) -> Result<Self, StageError> {
         judge::check_limits(
             Self::KIND,
             &[
@@ -136,7 +136,8 @@ impl GopherRepetition {
                 ("max_duplicate_9_grams", self.max_duplicate_9_grams),
                 ("max_duplicate_10_grams", self.max_duplicate_10_grams),
             ],
-        )
+        )?;
+        Ok(self.clone())
     }
 
     /// Why a document is dropped, or none. `view` holds the words of `text`.

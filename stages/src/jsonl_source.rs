@@ -59,20 +59,7 @@ impl StageConfig for Jsonl {
         &["bad_json", "no_text", "empty_body", "record_too_large", "truncated_record"];
 
     fn declares(&self) -> Declares {
-        let names = [
-            columns::ID,
-            columns::URL,
-            columns::DATE,
-            columns::DUMP,
-            columns::FILE_PATH,
-            columns::OFFSET,
-            columns::TEXT,
-        ];
-        Declares {
-            writes: names.map(str::to_owned).to_vec(),
-            inputs: self.paths.clone(),
-            ..Declares::default()
-        }
+        Declares::source(&self.paths, columns::TEXT)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {

@@ -1,7 +1,6 @@
 //! `language`: finds the language of each document and keeps the wanted ones.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow::array::{Float64Array, LargeStringArray};
@@ -9,9 +8,9 @@ use gristmill_corpus::columns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::assets;
 use crate::documents::Documents;
 use crate::fasttext::{Model, Scratch};
+use crate::models;
 use crate::stage::{BuildContext, Declares, Map, Reason, Runtime, Shape, StageConfig, StageError, Verdict};
 
 /// Writes `language` and `language_score`, the best label of a fastText model and its probability, and drops documents in other
@@ -31,11 +30,20 @@ pub struct Language {
     pub threshold: f64,
     /// Only write the columns; drop nothing.
     pub label_only: bool,
+    /// Labels whose probability is written too, each as a column `language_score_LABEL`, whatever the best label is: `["en", "de"]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub score_columns: Vec<String>,
 }
 
 impl Default for Language {
     fn default() -> Self {
-        Self { model: Self::VENDORED.to_owned(), languages: Vec::new(), threshold: 0.65, label_only: false }
+        Self {
+            model: models::LANGUAGES.to_owned(),
+            languages: Vec::new(),
+            threshold: 0.65,
+            label_only: false,
+            score_columns: Vec::new(),
+        }
     }
 }
 
@@ -44,8 +52,9 @@ pub const NOT_WANTED: Reason = "language_not_wanted";
 /// The best label is wanted (or any is), but not sure enough.
 pub const SCORE_TOO_LOW: Reason = "language_score_too_low";
 
-impl Language {
-    const VENDORED: &'static str = "lid.176.ftz";
+/// The column that holds the score of one label.
+fn score_column(label: &str) -> String {
+    format!("{}_{label}", columns::LANGUAGE_SCORE)
 }
 
 impl StageConfig for Language {
@@ -55,11 +64,12 @@ impl StageConfig for Language {
     const REASONS: &'static [Reason] = &[NOT_WANTED, SCORE_TOO_LOW];
 
     fn declares(&self) -> Declares {
-        let is_vendored = assets::find(&self.model).is_some();
+        let mut writes = vec![columns::LANGUAGE.to_owned(), columns::LANGUAGE_SCORE.to_owned()];
+        writes.extend(self.score_columns.iter().map(|label| score_column(label)));
         Declares {
             reads: vec![columns::TEXT.to_owned()],
-            writes: vec![columns::LANGUAGE.to_owned(), columns::LANGUAGE_SCORE.to_owned()],
-            files: if is_vendored { Vec::new() } else { vec![self.model.clone()] },
+            writes,
+            files: models::files(&self.model),
             ..Declares::default()
         }
     }
@@ -71,35 +81,21 @@ impl StageConfig for Language {
                 self.threshold
             )));
         }
-        let model = match assets::find(&self.model) {
-            Some(asset) => Model::from_bytes(asset.bytes),
-            None => Model::open(&context.resolve(&self.model)),
-        };
-        let model = model.map_err(|error| StageError::Config(format!("`model`: {error}")))?;
-        let find_label = |name: &String| {
-            model.label_index(name).ok_or_else(|| {
-                let labels: Vec<&str> = (0..model.n_labels()).map(|label| model.label(label)).collect();
-                StageError::Config(format!(
-                    "`{}` has no language `{name}`; it knows {}",
-                    self.model,
-                    labels.join(", ")
-                ))
-            })
-        };
-        let wanted = self.languages.iter().map(find_label).collect::<Result<Vec<_>, _>>()?;
-        Ok(Runtime::Map(Box::new(Detector { config: self.clone(), model, wanted })))
+        let model = models::open(&self.model, context)?;
+        let labels = |wanted| models::labels(&model, &self.model, "language", wanted);
+        let (wanted, scored) = (labels(&self.languages)?, labels(&self.score_columns)?);
+        Ok(Runtime::Map(Box::new(Detector { config: self.clone(), model, wanted, scored })))
     }
 }
 
-/// The loaded model and the labels to keep.
+/// The loaded model.
 struct Detector {
     config: Language,
     model: Model,
+    /// The labels to keep.
     wanted: Vec<usize>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// The labels with a score column.
+    scored: Vec<usize>,
 }
 
 impl Detector {
@@ -136,18 +132,27 @@ impl Map for Detector {
         let n = documents.len();
         let (mut labels, mut scores, mut verdicts) =
             (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
-        SCRATCH.with_borrow_mut(|scratch| {
+        let mut scores_of = vec![Vec::with_capacity(n); self.scored.len()];
+        models::with_scratch(|scratch| {
             for text in texts {
-                let (label, score, verdict) = self.judge(text.unwrap_or(""), scratch);
+                let text = text.unwrap_or("");
+                let (label, score, verdict) = self.judge(text, scratch);
                 labels.push(Cow::Borrowed(label));
                 scores.push(score);
                 verdicts.push(verdict);
+                for (scores, &label) in scores_of.iter_mut().zip(&self.scored) {
+                    let probability = self.model.probability(text, label, scratch).unwrap_or(0.0);
+                    scores.push((probability as f64).min(1.0));
+                }
             }
         });
         let labels = LargeStringArray::from_iter_values(labels);
-        let documents = documents
+        let mut documents = documents
             .with_column(columns::LANGUAGE, Arc::new(labels))?
             .with_column(columns::LANGUAGE_SCORE, Arc::new(Float64Array::from(scores)))?;
+        for (label, scores) in self.config.score_columns.iter().zip(scores_of) {
+            documents = documents.with_column(&score_column(label), Arc::new(Float64Array::from(scores)))?;
+        }
         Ok((documents, verdicts))
     }
 }
@@ -205,6 +210,28 @@ mod tests {
     }
 
     #[test]
+    fn the_scores_of_several_languages_are_written() {
+        let config = Language {
+            score_columns: vec!["fr".into(), "en".into()],
+            label_only: true,
+            ..Language::default()
+        };
+        let writes = ["language", "language_score", "language_score_fr", "language_score_en"];
+        assert_eq!(config.declares().writes, writes);
+        let Runtime::Map(stage) = config.build(&context()).unwrap() else { panic!("a map") };
+        let (documents, _) = stage.map(documents(&[ENGLISH, FRENCH, ""])).unwrap();
+        let scores = |name: &str| {
+            let column = documents.batch().column(name).unwrap();
+            column.as_any().downcast_ref::<Float64Array>().unwrap().values().to_vec()
+        };
+        let (best, french, english) = (scores(writes[1]), scores(writes[2]), scores(writes[3]));
+        assert!((english[0] - best[0]).abs() < 1e-6 && (french[1] - best[1]).abs() < 1e-6);
+        assert!(english[1] < 0.2 && french[0] < 0.2);
+        // fastText reads an empty text as the end of a line, which the model knows.
+        assert!((english[2] - best[2]).abs() < 1e-6 && best[2] < 0.65);
+    }
+
+    #[test]
     fn the_threshold_itself_is_not_enough() {
         let score = run(&Language::default(), &["x"])[0].1;
         let at = |threshold| run(&Language { threshold, ..Language::default() }, &["x"])[0].2;
@@ -217,6 +244,8 @@ mod tests {
         let message = |config: Language| config.build(&context()).err().unwrap().to_string();
         let unknown = Language { languages: vec!["english".into()], ..Language::default() };
         assert!(message(unknown).contains("no language `english`"));
+        let unknown = Language { score_columns: vec!["klingon".into()], ..Language::default() };
+        assert!(message(unknown).contains("no language `klingon`"));
         let absent = Language { model: "no-such-model.bin".into(), ..Language::default() };
         assert!(message(absent).contains("no-such-model.bin"));
         assert!(message(Language { threshold: 65.0, ..Language::default() }).contains("65"));

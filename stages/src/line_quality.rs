@@ -1,14 +1,14 @@
 //! `line_quality`: drops lines that are headings, counters and buttons, and documents that consist of them.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use arrow::array::LargeStringBuilder;
 use gristmill_corpus::columns;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::by_language::{self, ByLanguage, Overrides};
 use crate::documents::Documents;
 use crate::judge;
 use crate::lines::{is_space, strip};
@@ -47,6 +47,10 @@ pub struct LineQuality {
     /// Drop a document of which these rules took more than this share of the words (as `gopher_quality` counts them). DCLM: 0.05; 1
     /// turns it off. Reason `too_many_words_removed`; one of which nothing is left is dropped as `no_lines_left`.
     pub max_removed_words: f64,
+    /// Other values by language: a table of the keys above for a label of the `language` column, as `[stage.overrides.de]`. Keys that it
+    /// leaves out, and languages without a table, have the values above.
+    #[serde(skip_serializing_if = "Overrides::is_empty")]
+    pub overrides: Overrides,
 }
 
 impl Default for LineQuality {
@@ -62,6 +66,7 @@ impl Default for LineQuality {
             cut_at_start: phrases(&["Sign-in"]),
             short_line_words: 10,
             max_removed_words: 0.05,
+            overrides: Overrides::new(),
         }
     }
 }
@@ -71,24 +76,17 @@ const TOO_MANY_WORDS_REMOVED: Reason = "too_many_words_removed";
 
 impl StageConfig for LineQuality {
     const KIND: &'static str = "line_quality";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Map;
     const REASONS: &'static [Reason] = &[NO_LINES_LEFT, TOO_MANY_WORDS_REMOVED];
 
     fn declares(&self) -> Declares {
-        Declares { writes: vec![columns::TEXT.into()], ..judge::declares() }
+        let declares = Declares { writes: vec![columns::TEXT.into()], ..judge::declares() };
+        by_language::declares(&self.overrides, declares)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
-        judge::check_limits(
-            Self::KIND,
-            &[
-                ("max_uppercase", self.max_uppercase),
-                ("max_digits", self.max_digits),
-                ("max_removed_words", self.max_removed_words),
-            ],
-        )?;
-        Ok(Runtime::Map(Box::new(Rules::new(self.clone())?)))
+        Ok(Runtime::Map(Box::new(ByLanguage::new(self, &self.overrides, Rules::new)?)))
     }
 }
 
@@ -107,7 +105,15 @@ struct Rules {
 }
 
 impl Rules {
-    fn new(config: LineQuality) -> Result<Self, StageError> {
+    fn new(config: &LineQuality) -> Result<Self, StageError> {
+        judge::check_limits(
+            LineQuality::KIND,
+            &[
+                ("max_uppercase", config.max_uppercase),
+                ("max_digits", config.max_digits),
+                ("max_removed_words", config.max_removed_words),
+            ],
+        )?;
         let mut cuts = Vec::new();
         for (field, phrases, before, after) in [
             ("cut_anywhere", &config.cut_anywhere, r"\s?", ""),
@@ -130,7 +136,7 @@ impl Rules {
                 StageError::Config(format!("`{field}` in `line_quality` cannot be searched for: {error}"))
             })?);
         }
-        Ok(Self { config, cuts })
+        Ok(Self { config: config.clone(), cuts })
     }
 
     /// The text that is left, or why the document is dropped. `view` holds the words of `text`.
@@ -204,34 +210,9 @@ fn n_words(view: &WordView) -> usize {
     view.words().iter().filter(|word| word.has_non_symbol()).count()
 }
 
-impl Map for Rules {
-    /// A rejected document keeps its text, so that rejects show what was judged.
+impl Map for ByLanguage<Rules> {
     fn map(&self, documents: Documents) -> Result<(Documents, Vec<Verdict>), StageError> {
-        let texts = documents.strings(columns::TEXT)?;
-        let mut rewritten = LargeStringBuilder::with_capacity(documents.len(), texts.value_data().len());
-        let mut verdicts = Vec::with_capacity(documents.len());
-        let mut changed = false;
-        for row in 0..documents.len() {
-            let text = texts.value(row);
-            match self.rewrite(text, documents.words(row)?) {
-                Ok(left) => {
-                    changed |= left != text;
-                    rewritten.append_value(left);
-                    verdicts.push(Verdict::Keep);
-                }
-                Err(reason) => {
-                    rewritten.append_value(text);
-                    verdicts.push(Verdict::Drop(reason));
-                }
-            }
-        }
-        // Unchanged documents keep their word views.
-        let documents = if changed {
-            documents.with_column(columns::TEXT, Arc::new(rewritten.finish()))?
-        } else {
-            documents
-        };
-        Ok((documents, verdicts))
+        judge::rewrites(documents, self, Rules::rewrite)
     }
 }
 
@@ -242,7 +223,7 @@ mod tests {
     use super::*;
 
     fn rewrite(config: LineQuality, text: &str) -> Result<String, Reason> {
-        let rules = Rules::new(config).unwrap();
+        let rules = Rules::new(&config).unwrap();
         rules.rewrite(text, &WordView::new(text, None)).map(Cow::into_owned)
     }
 

@@ -55,20 +55,7 @@ impl StageConfig for Parquet {
     const REASONS: &'static [Reason] = &["empty_body", "no_text"];
 
     fn declares(&self) -> Declares {
-        let names = [
-            columns::ID,
-            columns::URL,
-            columns::DATE,
-            columns::DUMP,
-            columns::FILE_PATH,
-            columns::OFFSET,
-            columns::TEXT,
-        ];
-        Declares {
-            writes: names.map(str::to_owned).to_vec(),
-            inputs: self.paths.clone(),
-            ..Declares::default()
-        }
+        Declares::source(&self.paths, columns::TEXT)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {

@@ -74,7 +74,14 @@ pub static KINDS: &[StageKind] = &[
     row::<crate::c4_quality::C4Quality>(include_str!("../../configs/stages/c4_quality.toml")),
     row::<crate::fineweb_quality::FinewebQuality>(include_str!("../../configs/stages/fineweb_quality.toml")),
     row::<crate::line_quality::LineQuality>(include_str!("../../configs/stages/line_quality.toml")),
+    row::<crate::madlad_quality::MadladQuality>(include_str!("../../configs/stages/madlad_quality.toml")),
+    row::<crate::stop_words::StopWords>(include_str!("../../configs/stages/stop_words.toml")),
+    row::<crate::gzip_ratio::GzipRatio>(include_str!("../../configs/stages/gzip_ratio.toml")),
     row::<crate::bad_words::BadWords>(include_str!("../../configs/stages/bad_words.toml")),
+    row::<crate::classifier_train::ClassifierTrain>(include_str!(
+        "../../configs/stages/classifier_train.toml"
+    )),
+    row::<crate::classify::Classify>(include_str!("../../configs/stages/classify.toml")),
     row::<crate::sample::Sample>(include_str!("../../configs/stages/sample.toml")),
     row::<crate::where_filter::Where>(include_str!("../../configs/stages/where.toml")),
     row::<crate::url_dedup::UrlDedup>(include_str!("../../configs/stages/url_dedup.toml")),

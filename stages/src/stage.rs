@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gristmill_corpus::{CorpusError, DocBatch};
+use gristmill_corpus::{CorpusError, DocBatch, columns};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,22 @@ pub struct Declares {
     pub files: Vec<String>,
     /// What other stages make for this one.
     pub artefacts: Vec<ArtefactRef>,
+}
+
+impl Declares {
+    /// What a source declares that reads `paths` into documents with this content column.
+    pub fn source(paths: &[String], content: &str) -> Self {
+        let names = [
+            columns::ID,
+            columns::URL,
+            columns::DATE,
+            columns::DUMP,
+            columns::FILE_PATH,
+            columns::OFFSET,
+            content,
+        ];
+        Self { writes: names.map(str::to_owned).to_vec(), inputs: paths.to_vec(), ..Self::default() }
+    }
 }
 
 /// What a runtime is built with.

@@ -2,9 +2,12 @@
 //!
 //! English follows spaCy's blank English tokenizer and its sentencizer, as datatrove (the code of FineWeb) uses them:
 //! thresholds in published recipes are thresholds on these counts. Other languages follow Unicode's segmentation
-//! (UAX 29) for now.
+//! (UAX 29); those that are written without spaces (Chinese, Japanese, Thai, Khmer, Lao, Burmese) are cut by
+//! dictionaries. FineWeb2's code has a tokenizer for each language instead (spaCy's, Stanza's and others), so that counts of
+//! other languages than English are near to, not equal to, its counts.
 
 mod chars;
+mod dictionary;
 mod english;
 mod exceptions;
 mod rejoin;
@@ -64,6 +67,7 @@ impl Word {
 enum Rules {
     English,
     Unicode,
+    Dictionary,
 }
 
 /// The words of one text, in order, none empty, none with whitespace in it.
@@ -78,10 +82,7 @@ impl WordView {
     /// Splits `text` by the rules of `language` (a tag such as `en`, `en-GB` or `eng_Latn`); unknown is English.
     /// Words beyond the first 4 GiB are left out.
     pub fn new(text: &str, language: Option<&str>) -> Self {
-        let rules = match language.map(|tag| tag.split(['-', '_']).next().unwrap_or(tag)) {
-            None | Some("" | "en" | "eng") => Rules::English,
-            Some(_) => Rules::Unicode,
-        };
+        let rules = Rules::of(language);
         let indexed = &text[..text.floor_char_boundary(u32::MAX as usize)];
         let words = rules.words(indexed);
         Self { words, n_chars: text.chars().count(), rules }
@@ -121,7 +122,7 @@ impl WordView {
     pub fn n_sentences_in(&self, text: &str, range: Range<usize>, words: Range<usize>) -> usize {
         match self.rules {
             Rules::English => sentences::count(text, range, &self.words[words]),
-            Rules::Unicode => unicode::n_sentences(&text[range]),
+            Rules::Unicode | Rules::Dictionary => unicode::n_sentences(&text[range]),
         }
     }
 
@@ -129,7 +130,7 @@ impl WordView {
     pub fn n_sentences_of(&self, other: &str) -> usize {
         match self.rules {
             Rules::English => sentences::count(other, 0..other.len(), &self.rules.words(other)),
-            Rules::Unicode => unicode::n_sentences(other),
+            Rules::Unicode | Rules::Dictionary => unicode::n_sentences(other),
         }
     }
 
@@ -137,16 +138,27 @@ impl WordView {
     pub fn sentences(&self, text: &str) -> Vec<Range<usize>> {
         match self.rules {
             Rules::English => sentences::ranges(text, &self.words),
-            Rules::Unicode => unicode::sentences(text),
+            Rules::Unicode | Rules::Dictionary => unicode::sentences(text),
         }
     }
 }
 
 impl Rules {
+    /// By the first part of a tag: a code of two letters (as lid.176 has them) or of three (as GlotLID has them).
+    fn of(language: Option<&str>) -> Self {
+        match language.map(|tag| tag.split(['-', '_']).next().unwrap_or(tag)) {
+            None | Some("" | "en" | "eng") => Self::English,
+            Some("zh" | "zho" | "cmn" | "yue" | "wuu" | "ja" | "jpn") => Self::Dictionary,
+            Some("th" | "tha" | "km" | "khm" | "lo" | "lao" | "my" | "mya") => Self::Dictionary,
+            Some(_) => Self::Unicode,
+        }
+    }
+
     fn words(self, text: &str) -> Vec<Word> {
         match self {
             Self::English => english::words(text),
             Self::Unicode => unicode::words(text),
+            Self::Dictionary => dictionary::words(text),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Do the four quality filters decide as the reference (datatrove 0.10.1) does?
 //!
-//! `scripts/parity/fineweb_reference.py` made the small file of this repository; the large one is real pages.
+//! `scripts/parity/fineweb_reference.py` made the small file of this repository; the large one is real pages. Any other file that the
+//! script wrote is compared by naming it: `FINEWEB_REFERENCE=FILE cargo test --release -p gristmill-stages --test fineweb_parity -- --nocapture`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -108,7 +109,20 @@ fn real_pages_agree() {
     };
     let mut lines = String::new();
     flate2::read::MultiGzDecoder::new(file).read_to_string(&mut lines).expect("gzipped UTF-8");
-    let agreement = Agreement::of(&lines);
+    assert_close(&Agreement::of(&lines));
+}
+
+#[test]
+fn a_named_file_agrees() {
+    let Some(path) = std::env::var_os("FINEWEB_REFERENCE") else {
+        eprintln!("SKIPPED: a_named_file_agrees needs FINEWEB_REFERENCE to name a file");
+        return;
+    };
+    assert_close(&Agreement::of(&std::fs::read_to_string(&path).expect("a file of JSON lines")));
+}
+
+/// The agreement that is promised on pages which nobody has seen.
+fn assert_close(agreement: &Agreement) {
     agreement.print();
     for (filter, (n, same)) in &agreement.decisions {
         assert!(*same as f64 >= 0.995 * *n as f64, "{filter} decides alike on {same} of {n} documents");

@@ -42,6 +42,10 @@ fn hostile_texts_take_linear_time() {
         "…".repeat(million / 3),
         "\u{301}".repeat(million / 2),
         "中".repeat(million / 3),
+        "ิ".repeat(million / 3),
+        "ក្".repeat(million / 6),
+        "ສະ".repeat(million / 6),
+        "သည်".repeat(million / 9),
         "\n".repeat(million),
         " \n".repeat(million / 2),
         "a. ".repeat(million / 3),
@@ -50,7 +54,7 @@ fn hostile_texts_take_linear_time() {
         numbered(" "),
         numbered(","),
     ] {
-        for language in [None, Some("de")] {
+        for language in [None, Some("de"), Some("th")] {
             let verdicts = all_verdicts(&text, language);
             assert!(verdicts.iter().any(Option::is_some), "{:?}… was kept", text.get(..3));
         }
@@ -64,7 +68,7 @@ fn any_text() -> impl Strategy<Value = String> {
         1 => ".{0,3}",
         2 => prop::sample::select(vec![
             "...", "…", ". ", "! ", "\n", "\n\n", "\r\n", "[1]", "[edit]", "n't ", "'s ", "Mr. ", "http://a.bc/d ", "10km ",
-            ":)", "{", "#", "- ", "javascript ", "lorem ipsum ", "use cookies ", "\u{2028}", "\u{a0}", "İ", "\u{212a}",
+            ":)", "{", "#", "老磨坊在河边。", "回っています", "โรงสีเก่า", "ม", "ម៉ាស៊ីន", "ໂຮງສີ", "စက်ဟောင်း", "- ", "javascript ", "lorem ipsum ", "use cookies ", "\u{2028}", "\u{a0}", "İ", "\u{212a}",
         ]).prop_map(String::from),
     ];
     prop::collection::vec(piece, 0..80).prop_map(|pieces| pieces.concat())
@@ -75,7 +79,7 @@ proptest! {
 
     #[test]
     fn words_are_the_text_without_whitespace(text in any_text()) {
-        for language in [None, Some("fr")] {
+        for language in [None, Some("fr"), Some("zh")] {
             let view = WordView::new(&text, language);
             let words: String = view.strings(&text).collect();
             let filled = |c: &char| !c.is_whitespace() && !('\u{1c}'..='\u{1f}').contains(c);

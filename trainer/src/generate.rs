@@ -1,6 +1,4 @@
-//! Text from a model: prefill, decode with a cache, choose a token; and making it safe to print.
-
-use std::fmt::Write as _;
+//! Text from a model: prefill, decode with a cache, choose a token.
 
 use anyhow::{Result, ensure};
 use gristmill_tokenizer::Tokenizer;
@@ -89,21 +87,6 @@ pub fn prompt_ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     ids
 }
 
-/// Text that a terminal shows and does not obey: control characters, except newline and tab, and those that turn
-/// the reading direction become `\u{…}`.
-pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (c.is_control() && c != '\n' && c != '\t') || turns {
-            let _ = write!(safe, "\\u{{{:x}}}", c as u32);
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,13 +130,5 @@ mod tests {
         assert_eq!(kinds(&config(0.0, 0, 1.0)), [3]);
         assert_eq!(kinds(&config(1e-3, 0, 1.0)), [3]);
         assert_eq!(choose(&[1.0, 1.0], &config(0.0, 0, 1.0), &mut Random::named(0, "")), 0);
-    }
-
-    #[test]
-    fn terminals_obey_nothing() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\r\n\tc\u{9b}\u{202e}é\u{7f}"),
-            "a\\u{1b}[2Jb\\u{d}\n\tc\\u{9b}\\u{202e}é\\u{7f}"
-        );
     }
 }

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
+use gristmill_corpus::printable::printable;
 use gristmill_tokenizer::Tokenizer;
 
 use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
 use gristmill_train::config::{RunConfig, SampleConfig};
-use gristmill_train::generate::{generate, printable, prompt_ids};
+use gristmill_train::generate::{generate, prompt_ids};
 use gristmill_train::optimizer::Place;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;

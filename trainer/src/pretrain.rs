@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
+use gristmill_corpus::printable::printable;
 use gristmill_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Checkpoint, DataIdentity};
 use crate::config::RunConfig;
 use crate::evaluate::{self, Score};
-use crate::generate::{generate, printable, prompt_ids};
+use crate::generate::{generate, prompt_ids};
 use crate::loader::{Loader, TokenSource};
 use crate::model::Model;
 use crate::optimizer::Place;

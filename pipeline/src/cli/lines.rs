@@ -38,7 +38,7 @@ pub fn convert(
                 if line.trim_ascii().is_empty() {
                     return Ok(None);
                 }
-                let object: Value = serde_json::from_slice(line)?;
+                let object: Value = serde_json::from_slice(line).map_err(|error| no_json(line, &error))?;
                 Ok(Some(work(&object)?.to_string()))
             })
             .collect::<Vec<anyhow::Result<Option<String>>>>();
@@ -59,6 +59,17 @@ pub fn convert(
     }
     out.flush()?;
     Ok(exit)
+}
+
+/// Quotes the beginning of a line and says where its JSON ends.
+fn no_json(line: &[u8], error: &serde_json::Error) -> anyhow::Error {
+    const QUOTED: usize = 60;
+    let text = String::from_utf8_lossy(line.trim_ascii());
+    let begins: String = text.chars().take(QUOTED).collect();
+    let more = if begins.len() < text.len() { "…" } else { "" };
+    let cause = error.to_string();
+    let cause = cause.rsplit_once(" at line ").map_or(cause.as_str(), |(cause, _)| cause);
+    anyhow::anyhow!("`{begins}{more}` is not JSON: {cause} at column {}", error.column())
 }
 
 /// A string field of a line's object.

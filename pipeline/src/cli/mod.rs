@@ -2,6 +2,7 @@
 
 mod assets;
 mod check;
+mod classifier;
 mod diff;
 mod exit;
 mod extract;
@@ -50,6 +51,7 @@ enum Command {
     Why(why::Arguments),
     Extract(extract::Arguments),
     Tokenizer(tokenizer::Arguments),
+    Classifier(classifier::Arguments),
     Task(task::Arguments),
     Gate(gate::Arguments),
     Stages(stages::Arguments),
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Why(arguments) => why::main(&arguments),
         Command::Extract(arguments) => extract::main(&arguments),
         Command::Tokenizer(arguments) => tokenizer::main(&arguments),
+        Command::Classifier(arguments) => classifier::main(&arguments),
         Command::Trainer(command) => trainer::main(&command),
     };
     match outcome {
@@ -137,7 +140,7 @@ fn print(text: &str) -> std::io::Result<()> {
 /// Prints a result as indented JSON in which nothing can disturb a terminal.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(value)?;
-    Ok(print(&(crate::report::printable::printable_json(&json) + "\n"))?)
+    Ok(print(&(gristmill_corpus::printable::printable_json(&json) + "\n"))?)
 }
 
 /// Characters a line has: of the terminal where the shell says, else 100, so that files are the same everywhere.

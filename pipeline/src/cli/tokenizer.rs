@@ -4,12 +4,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use gristmill_corpus::printable::printable;
 use gristmill_tokenizer::{Pattern, PretokenCounts, Tokenizer, TrainOptions};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Exit, lines, print};
-use crate::report::printable::printable;
 use crate::report::rows;
 use crate::run::funnel::table;
 

@@ -40,13 +40,14 @@ pub fn run(plan: &Plan, jobs: usize) -> Result<Done, ExecError> {
         .filter(|(_, manifest)| manifest.is_none())
         .map(|(step, _)| step)
         .collect();
-    let runtimes = Runtimes::new(plan, open.iter().copied())?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .build()
         .map_err(|error| ExecError::Usage(format!("cannot start {jobs} threads: {error}")))?;
     let tasks = AtomicU64::new(0);
     for (number, step) in open.iter().enumerate() {
+        // Only now is there what earlier steps make for this one; and no step's lists and models outlive it.
+        let runtimes = Runtimes::new(plan, [*step])?;
         let progress = Progress::new(number + 1, open.len(), step);
         let outcome = pool.install(|| {
             (0..step.tasks).into_par_iter().try_for_each(|index| {

@@ -15,11 +15,13 @@ use std::collections::BTreeMap;
 
 use gristmill_corpus::CorpusError;
 use gristmill_stages::registry;
-use gristmill_stages::stage::{BuildContext, Runtime, StageError};
+use gristmill_stages::stage::{ArtefactRef, BuildContext, Runtime, Shape, StageError};
+use serde_json::Value;
 
 pub use segment::{DOCUMENTS, rejects_file};
 
 use crate::plan::{Plan, Step};
+use store::StepFolder;
 
 /// Why work stopped, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +52,7 @@ pub enum ExecError {
     Store(#[from] CorpusError),
 }
 
-/// The stages of some steps, ready to run. Built once a process and shared by all threads.
+/// The stages of some steps, ready to run. Built once a step and shared by all threads.
 pub struct Runtimes {
     by_stage: BTreeMap<String, Runtime>,
 }
@@ -59,21 +61,14 @@ impl Runtimes {
     /// Builds every stage that `steps` run.
     ///
     /// # Errors
-    /// [`ExecError::Usage`] when a stage can no longer be built (a list or model is gone).
+    /// [`ExecError::Usage`] when a stage can no longer be built (a list or model is gone), [`ExecError::Incomplete`] when
+    /// what another stage makes for it is not there yet.
     pub fn new<'a>(plan: &Plan, steps: impl IntoIterator<Item = &'a Step>) -> Result<Self, ExecError> {
-        let context = BuildContext { base: plan.base.clone(), seed: plan.seed };
         let mut by_stage = BTreeMap::new();
         for id in steps.into_iter().flat_map(Step::stages) {
-            if by_stage.contains_key(id) {
-                continue;
+            if !by_stage.contains_key(id) {
+                by_stage.insert(id.to_owned(), runtime(plan, id)?);
             }
-            let usage = |message: String| ExecError::Usage(format!("stage `{id}`: {message}"));
-            let stage = plan.stage(id).ok_or_else(|| usage("not in the plan".into()))?;
-            let kind = registry::find(&stage.kind)
-                .ok_or_else(|| usage(format!("this gristmill has no kind `{}`", stage.kind)))?;
-            let configured = (kind.parse)(stage.config.clone()).map_err(|error| usage(error.to_string()))?;
-            let runtime = configured.build(&context).map_err(|error| usage(error.to_string()))?;
-            by_stage.insert(id.to_owned(), runtime);
         }
         Ok(Self { by_stage })
     }
@@ -87,6 +82,44 @@ impl Runtimes {
             .get(stage)
             .ok_or_else(|| StageError::Engine(format!("stage `{stage}` was not built for this step")))
     }
+}
+
+/// A stage, ready to run.
+///
+/// # Errors
+/// As [`Runtimes::new`].
+pub fn runtime(plan: &Plan, id: &str) -> Result<Runtime, ExecError> {
+    let usage = |message: String| ExecError::Usage(format!("stage `{id}`: {message}"));
+    let stage = plan.stage(id).ok_or_else(|| usage("not in the plan".into()))?;
+    let kind = registry::find(&stage.kind)
+        .ok_or_else(|| usage(format!("this gristmill has no kind `{}`", stage.kind)))?;
+    let parse =
+        |config: Value| (kind.parse)(config).map_err(|error| usage(format!("its configuration: {error}")));
+    let mut configured = parse(stage.config.clone())?;
+    // Gathering stages and processes are handed what others make for them; a narrow stage reads it as a file.
+    if matches!(kind.shape, Shape::Filter | Shape::Map) {
+        let mut config = stage.config.clone();
+        for artefact in configured.declares().artefacts {
+            let ArtefactRef::Stage { stage: maker } = &artefact else { continue };
+            let step = plan.step(maker).ok_or_else(|| usage(format!("no step `{maker}` in the plan")))?;
+            let folder = StepFolder::new(&plan.store, step);
+            let manifest = folder.manifest()?;
+            let commit = manifest.as_ref().and_then(|manifest| manifest.commits.first());
+            let commit = commit.ok_or_else(|| ExecError::Incomplete {
+                step: maker.clone(),
+                missing: "it has no manifest yet".into(),
+            })?;
+            let made = Value::from(folder.output(commit).to_string_lossy());
+            for value in config.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
+                if *value == serde_json::json!(artefact) {
+                    *value = made.clone();
+                }
+            }
+        }
+        configured = parse(config)?;
+    }
+    let context = BuildContext { base: plan.base.clone(), seed: plan.seed };
+    configured.build(&context).map_err(|error| usage(error.to_string()))
 }
 
 /// Takes a runtime of one shape.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use gristmill_corpus::columns;
+use gristmill_corpus::printable::one_line;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::parts::Run;
-use super::printable::one_line;
 use super::rows::{self, REASON, cell};
 use crate::run::funnel::table;
 

@@ -3,7 +3,6 @@
 pub mod diff;
 pub mod parts;
 pub mod preview;
-pub mod printable;
 pub mod reference;
 pub mod rows;
 pub mod sql;

@@ -8,11 +8,11 @@ use anyhow::bail;
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
+use gristmill_corpus::printable::{one_line, printable_json};
 use gristmill_corpus::{columns, jsonl};
 use gristmill_stages::html;
 
 use super::parts::{Part, Run};
-use super::printable::{one_line, printable_json};
 use super::rows::{self, REASON, STAGE, cell};
 use super::sql::Sql;
 

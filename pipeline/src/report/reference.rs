@@ -42,18 +42,28 @@ pub fn manual(kind: &StageKind) -> String {
         text.push_str(&format!(" Reasons: {}.", reasons.join(", ")));
     }
     text.push_str("\n\n");
+    text.push_str(&fields(&schema, &schema, "- "));
+    text.push_str(&format!("\n```toml\n{}\n```\n", kind.example.trim_end()));
+    text
+}
+
+/// A line a key of a table; the keys of a table inside it stand below it.
+fn fields(whole: &Value, table: &Value, indent: &str) -> String {
+    let mut text = String::new();
     let required: Vec<&str> =
-        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        table["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, property) in table["properties"].as_object().into_iter().flatten() {
+        let inner = property["$ref"].as_str().and_then(|path| whole.pointer(path.trim_start_matches('#')));
+        let inner = inner.map(|inner| fields(whole, inner, &format!("  {indent}"))).unwrap_or_default();
         let default = match &property["default"] {
             _ if required.contains(&name.as_str()) => "required".to_owned(),
+            _ if !inner.is_empty() => "a table".to_owned(),
             Value::Null => "not set".to_owned(),
             default => format!("default `{default}`"),
         };
         let description = property["description"].as_str().unwrap_or("").replace('\n', " ");
-        text.push_str(&format!("- `{name}` ({default}): {description}\n"));
+        text.push_str(&format!("{indent}`{name}` ({default}): {description}\n{inner}"));
     }
-    text.push_str(&format!("\n```toml\n{}\n```\n", kind.example.trim_end()));
     text
 }
 

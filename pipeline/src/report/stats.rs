@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::bail;
 use gristmill_corpus::columns;
+use gristmill_corpus::printable::one_line;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::parts::{Part, Run};
-use super::printable::one_line;
 use super::rows::{self, cell};
 use super::sql::Sql;
 use crate::run::funnel::{Funnel, table};

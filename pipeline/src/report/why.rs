@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use gristmill_corpus::printable::one_line;
 use gristmill_corpus::{DocBatch, columns};
 use gristmill_stages::stage::{BuildContext, Runtime, Skipped, Source, SourceOutput, Split};
 use gristmill_stages::{Documents, StageError, Verdict};
@@ -12,9 +13,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::parts::Run;
-use super::printable::one_line;
 use super::rows::{self, REASON, cell};
 use crate::config::Recipe;
+use crate::exec::{self, ExecError};
 use crate::plan::{Head, Plan, PlanSplit, Work};
 use crate::run::funnel::table;
 
@@ -123,7 +124,19 @@ pub fn replay(recipe: &Recipe, plan: &Plan, locator: &Locator) -> anyhow::Result
         let bytes = content_bytes(&documents);
         passage.bytes_in = Some(bytes);
         passage.numbers = measured(&documents);
-        match stage.configured.build(&context)? {
+        let runtime = match exec::runtime(plan, &stage.id) {
+            Ok(runtime) => runtime,
+            Err(ExecError::Incomplete { step, .. }) => {
+                passage.verdict = "unknown";
+                passage.note = Some(format!(
+                    "it needs what `{step}` makes of all documents: `gristmill run` this recipe, then ask again"
+                ));
+                why.stages.push(passage);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match runtime {
             Runtime::Filter(filter) => {
                 passage.decide(filter.verdicts(&documents)?.first());
                 passage.bytes_out = Some(bytes);

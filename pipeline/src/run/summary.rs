@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use gristmill_corpus::files;
+use gristmill_corpus::printable::printable;
 use serde_json::Value;
 
 use crate::plan::{Plan, Work};
-use crate::report::printable::printable;
 
 /// One paragraph for each model that the run trained.
 pub fn of(plan: &Plan, out: &Path) -> Vec<String> {

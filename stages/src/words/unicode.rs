@@ -9,11 +9,19 @@ use super::chars::{CHARS, SPACE};
 
 /// Every segment that is not whitespace; punctuation marks count as words, as they do in English.
 pub fn words(text: &str) -> Vec<Word> {
+    words_of(text, text.split_word_bound_indices().map(|(start, segment)| start + segment.len()))
+}
+
+/// The segments that end at `ends`, without those that are whitespace.
+pub(super) fn words_of(text: &str, ends: impl Iterator<Item = usize>) -> Vec<Word> {
     let table = &*CHARS;
-    text.split_word_bound_indices()
-        .filter(|(_, segment)| !segment.chars().all(|c| table.flags(c) & SPACE != 0))
-        .map(|(start, segment)| super::word(table, text, start, start + segment.len()))
-        .collect()
+    let mut start = 0;
+    ends.filter_map(|end| {
+        let segment = std::mem::replace(&mut start, end)..end;
+        let blank = text[segment.clone()].chars().all(|c| table.flags(c) & SPACE != 0);
+        (!blank).then(|| super::word(table, text, segment.start, segment.end))
+    })
+    .collect()
 }
 
 /// How many sentences `text` has.

@@ -65,7 +65,7 @@ mod tests {
     fn escapes_what_moves_a_cursor_and_keeps_the_rest() {
         assert_eq!(printable("a\tb\nç 漢"), "a\tb\nç 漢");
         assert_eq!(printable("\u{1b}[31mred\r\u{9b}"), "\\u{1b}[31mred\\u{d}\\u{9b}");
-        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(printable("a\u{202e}b\u{7f}"), "a\\u{202e}b\\u{7f}");
     }
 
     #[test]
