@@ -16,9 +16,11 @@ use crate::stage::{BuildContext, Declares, Exchange, Reason, Runtime, Shape, Sta
 
 /// Keeps one document of all that have the same address, over the whole corpus.
 ///
-/// Addresses are compared in a canonical form: scheme, `www.`, default port, fragment, trailing slash, and tracking and
-/// session parameters (`utm_…`, `gclid`, `fbclid`, …) do not count, nor does the order of parameters. Documents without
-/// an address are kept. Across crawls, `survivor = "newest"` keeps the latest capture of every page.
+/// Addresses are compared in a canonical form: scheme, `www.`, user, default port, fragment (except `#!…`), trailing slash, and
+/// tracking and session parameters (`utm_…`, `gclid`, `fbclid`, …) do not count, nor do the order of parameters, session ids in
+/// the path, `.` and `..`, and the way in which hosts and escapes are written. Upper and lower case of path and query count, as
+/// do other subdomains and ports, and file names such as `index.html`. What has no `//` in front of a host is compared as it
+/// stands. Documents without an address are kept. Across crawls, `survivor = "newest"` keeps the latest capture of every page.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UrlDedup {
@@ -36,7 +38,7 @@ impl Default for UrlDedup {
 
 impl StageConfig for UrlDedup {
     const KIND: &'static str = "url_dedup";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Exchange;
     const REASONS: &'static [Reason] = &["url_duplicate"];
 

@@ -221,13 +221,15 @@ pub fn ipv6(text: &str, only_public: bool, mut found: impl FnMut(Range<usize>)) 
         after = end;
         let touches_word = text[..start].chars().next_back().is_some_and(char::is_alphanumeric)
             || text[end..].chars().next().is_some_and(char::is_alphanumeric);
+        // An IPv4 address at its end is none of this form.
+        let goes_on = bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
         // A colon after the address belongs to the sentence.
         let mut candidate = start..end;
         if text[candidate.clone()].ends_with(':') && !text[candidate.clone()].ends_with("::") {
             candidate.end -= 1;
         }
         // Shorter ones than `2001::1` are times, ratios and C++ paths.
-        if touches_word || candidate.len() < 7 {
+        if touches_word || goes_on || candidate.len() < 7 {
             continue;
         }
         if let Ok(address) = text[candidate.clone()].parse::<Ipv6Addr>()
@@ -298,12 +300,15 @@ pub fn cards(text: &str, mut found: impl FnMut(Range<usize>)) {
         }
         // One run of digits and single dividers.
         let start = place;
-        let mut digits = Vec::new();
+        let (mut digits, mut n_digits) = ([0; 19], 0);
         while place < bytes.len() {
             let divides =
                 matches!(bytes[place], b' ' | b'-') && bytes.get(place + 1).is_some_and(u8::is_ascii_digit);
             if bytes[place].is_ascii_digit() {
-                digits.push(bytes[place] - b'0');
+                if let Some(digit) = digits.get_mut(n_digits) {
+                    *digit = bytes[place] - b'0';
+                }
+                n_digits += 1;
             } else if !divides {
                 break;
             }
@@ -311,7 +316,8 @@ pub fn cards(text: &str, mut found: impl FnMut(Range<usize>)) {
         }
         let in_word = (start > 0 && (bytes[start - 1].is_ascii_alphanumeric() || bytes[start - 1] == b'.'))
             || bytes.get(place).is_some_and(u8::is_ascii_alphabetic);
-        if (13..=19).contains(&digits.len()) && (2..=6).contains(&digits[0]) && !in_word && luhn(&digits) {
+        let Some(digits) = digits.get(..n_digits).filter(|digits| digits.len() >= 13) else { continue };
+        if (2..=6).contains(&digits[0]) && !in_word && luhn(digits) {
             found(start..place);
         }
     }

@@ -1,5 +1,6 @@
 //! `url_blocklist`: drops documents by their address.
 
+pub mod compiled;
 pub mod hashed_set;
 pub mod host;
 pub mod lists;
@@ -15,6 +16,7 @@ use crate::documents::Documents;
 use crate::stage::{
     BuildContext, Declares, Filter, Reason, Runtime, Shape, StageConfig, StageError, Verdict,
 };
+use compiled::{Add, Lists};
 use hashed_set::HashedSet;
 use host::{host_of, registered_domain, without_scheme};
 
@@ -25,9 +27,13 @@ use host::{host_of, registered_domain, without_scheme};
 /// the URL is banned (`hard_blacklisted`); enough of its words are suspicious (`soft_blacklisted`); its letters and digits hold a banned
 /// word anywhere (`blacklisted_subword`). Words are what stands between characters other than ASCII letters and digits.
 ///
-/// Differences from datatrove: hosts are compared in lower case; addresses and hosts under unknown top-level domains can be listed;
-/// a document without URL is kept. Lists are text files, plain or gzipped, one entry a line, with `#` comments; paths are relative
-/// to the recipe.
+/// Differences from datatrove: hosts are compared in lower case and in punycode, whichever way a list or a URL writes them; addresses
+/// and hosts under unknown top-level domains can be listed; a document without URL is kept. Lists are text files, plain or gzipped,
+/// one entry a line, with `#` comments; paths are relative to the recipe.
+///
+/// Lists of a mebibyte and more are compiled once, 7 bytes an entry, and mapped by every later process: into the folder that
+/// the environment variable `GRISTMILL_CACHE` names, or `gristmill` in the user's folder for caches (`~/.cache`). Compiled lists go by the content
+/// of their files, so that nothing has to be removed when a list changes; where they cannot be written, lists are read each time.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UrlBlocklist {
@@ -86,7 +92,7 @@ pub const SUBWORD: Reason = "blacklisted_subword";
 
 impl StageConfig for UrlBlocklist {
     const KIND: &'static str = "url_blocklist";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Filter;
     const REASONS: &'static [Reason] = &[DOMAIN, SUBDOMAIN, URL, HARD_WORD, SOFT_WORDS, SUBWORD];
 
@@ -157,14 +163,16 @@ impl Blocklist {
                 .map_err(|error| StageError::Config(format!("`banned_subwords`: {error}")))?;
             Some(automaton)
         };
-        let set_of = |words: Vec<String>| words.iter().map(String::as_str).collect::<HashedSet>();
+        let words_of = |words: Vec<String>| words.iter().map(String::as_str).collect::<HashedSet>();
+        let cache = compiled::cache_folder();
+        let set_of = |name, paths: &[PathBuf], add: Add| Lists { name, paths, add }.load(cache.as_deref());
         Ok(Self {
-            domains: read_set(&domains, lists::add_domains)?,
-            urls: read_set(&urls, |line, hashes| hashes.push(HashedSet::hash(line.as_bytes())))?,
-            banned_words: set_of(read_words(&resolve(&config.banned_words))?),
-            soft_banned_words: set_of(read_words(&resolve(&config.soft_banned_words))?),
+            domains: set_of("hosts-1", &domains, lists::add_domains)?,
+            urls: set_of("urls-1", &urls, lists::add_url)?,
+            banned_words: words_of(read_words(&resolve(&config.banned_words))?),
+            soft_banned_words: words_of(read_words(&resolve(&config.soft_banned_words))?),
             banned_subwords,
-            allow: read_set(&resolve(&config.allow), lists::add_domains)?,
+            allow: set_of("hosts-1", &resolve(&config.allow), lists::add_domains)?,
             soft_word_threshold: config.soft_word_threshold as usize,
             match_parents: config.match_parents,
             ignore_scheme: config.ignore_scheme,
@@ -244,14 +252,6 @@ impl Blocklist {
 /// The hosts above a host: `b.c` and `c` of `a.b.c`.
 fn parents(host: &str) -> impl Iterator<Item = &str> {
     host.match_indices('.').map(|(dot, _)| &host[dot + 1..])
-}
-
-fn read_set(paths: &[PathBuf], add: impl Fn(&str, &mut Vec<u64>)) -> Result<HashedSet, StageError> {
-    let mut hashes = Vec::new();
-    for path in paths {
-        lists::for_each_line(path, |line| add(line, &mut hashes))?;
-    }
-    Ok(HashedSet::new(hashes))
 }
 
 fn read_words(paths: &[PathBuf]) -> Result<Vec<String>, StageError> {
