@@ -7,11 +7,15 @@
 use std::borrow::Cow;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, X_USER_DEFINED};
+use encoding_rs::{
+    Encoding, GB18030, GBK, ISO_2022_JP, KOI8_R, KOI8_U, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE,
+    X_USER_DEFINED,
+};
 use memchr::memmem;
 
-/// How far into a page its own declaration is looked for (the HTML standard's prescan).
-const PRESCAN_BYTES: usize = 1024;
+/// How far into a page its own declaration is looked for. The HTML standard's prescan ends at 1,024; browsers read on
+/// where a long head comes first.
+const PRESCAN_BYTES: usize = 8 << 10;
 /// How much of a page is guessed from: enough for any script, bounded in time.
 const GUESS_BYTES: usize = 64 << 10;
 
@@ -32,12 +36,7 @@ fn detect(bytes: &[u8], content_type: Option<&str>) -> &'static Encoding {
         return encoding;
     }
     match std::str::from_utf8(bytes) {
-        Ok(_)
-            if memchr::memchr(0x1b, bytes).is_some()
-                && ISO_2022_JP.decode(bytes).0.chars().any(|c| c > '\u{3000}') =>
-        {
-            return ISO_2022_JP;
-        }
+        Ok(_) if is_iso_2022_jp(bytes) => return ISO_2022_JP,
         Ok(_) => return UTF_8,
         Err(_) if is_nearly_utf_8(bytes) => return UTF_8,
         Err(_) => {}
@@ -46,8 +45,11 @@ fn detect(bytes: &[u8], content_type: Option<&str>) -> &'static Encoding {
     let meta = prescan(&bytes[..bytes.len().min(PRESCAN_BYTES)]).and_then(|label| believable(label, bytes));
     match (http, meta) {
         (Some(http), Some(meta)) if http != meta => {
-            let guessed = guess(bytes);
-            if guessed == meta { meta } else { http }
+            if family(guess(bytes)) == family(meta) {
+                meta
+            } else {
+                http
+            }
         }
         (Some(encoding), _) | (None, Some(encoding)) => encoding,
         (None, None) => guess(bytes),
@@ -66,12 +68,32 @@ fn believable(label: &[u8], bytes: &[u8]) -> Option<&'static Encoding> {
     (bad * 100 <= bytes.iter().filter(|byte| **byte >= 0x80).count().max(200)).then_some(encoding)
 }
 
+/// The detector knows only the larger of two encodings where one extends the other.
+fn family(encoding: &'static Encoding) -> &'static Encoding {
+    if encoding == GBK {
+        GB18030
+    } else if encoding == KOI8_R {
+        KOI8_U
+    } else {
+        encoding
+    }
+}
+
 fn guess(bytes: &[u8]) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     // Markup tells nothing: begin where the first byte above ASCII stands.
     let from = bytes.iter().position(|byte| *byte >= 0x80).unwrap_or(0).saturating_sub(64);
     detector.feed(&bytes[from..bytes.len().min(from + GUESS_BYTES)], true);
     detector.guess(None, Utf8Detection::Deny)
+}
+
+/// Escape sequences in ASCII that give Japanese; a stray escape among other characters says nothing.
+fn is_iso_2022_jp(bytes: &[u8]) -> bool {
+    if memchr::memchr(0x1b, bytes).is_none() || !bytes.is_ascii() {
+        return false;
+    }
+    let (text, errors) = ISO_2022_JP.decode_without_bom_handling(bytes);
+    !errors && text.chars().any(|c| c > '\u{3000}')
 }
 
 /// At most one broken sequence in ten: UTF-8 that a crawler cut or that an editor hurt.
@@ -174,6 +196,83 @@ mod tests {
         );
         check(b"\x1b$B$3$s\x1b(B", None, "こん", "ISO-2022-JP");
         check(b"<\0p\0>\0h\0i\0", None, "<p>hi", "UTF-16LE");
+    }
+
+    #[test]
+    fn a_stray_escape_makes_no_page_japanese() {
+        check("日本\u{1b}語".as_bytes(), None, "日本\u{1b}語", "UTF-8");
+        check(b"red \x1b[31m", None, "red \u{1b}[31m", "UTF-8");
+    }
+
+    /// The small twin of `real_pages_decode_by_their_true_charset`: own sentences in the encodings of old pages,
+    /// declared by the server, by the page (late in it, too), by both, wrongly by one, or not at all.
+    #[test]
+    fn sentences_of_old_pages_decode_by_their_true_charset() {
+        const SENTENCES: &[(&str, &str)] = &[
+            (
+                "windows-1252",
+                "Die Mühle mahlt, solange der Bach fließt; über Größe und Güte entscheidet der Müller.",
+            ),
+            (
+                "windows-1252",
+                "Le meunier a fermé la vanne, parce que la rivière débordait déjà près de l’église.",
+            ),
+            (
+                "windows-1250",
+                "Mlynář čekal, až se řeka uklidní; potom pustil kolo a semlel žito pro celou vesnici.",
+            ),
+            (
+                "ISO-8859-2",
+                "Młynarz czekał, aż woda opadnie, i dopiero wtedy puścił koło; mąka była gotowa o świcie.",
+            ),
+            ("windows-1251", "Мельник ждал, пока спадёт вода, и только потом пустил колесо."),
+            ("KOI8-R", "Мельник ждал, пока спадёт вода, и только потом пустил колесо."),
+            ("windows-1253", "Ο μυλωνάς περίμενε να πέσει το νερό και ύστερα άνοιξε τη θύρα."),
+            (
+                "windows-1254",
+                "Değirmenci suyun çekilmesini bekledi, sonra çarkı döndürdü; un şafakta hazırdı, işçiler güldü.",
+            ),
+            ("windows-1255", "הטוחן חיכה עד שהמים ירדו, ורק אז פתח את השער."),
+            ("windows-1256", "انتظر الطحان حتى هدأ النهر ثم فتح البوابة ودارت العجلة."),
+            ("Shift_JIS", "粉屋は水が引くのを待ってから、水門を開けて水車を回した。"),
+            ("EUC-JP", "粉屋は水が引くのを待ってから、水門を開けて水車を回した。"),
+            ("ISO-2022-JP", "粉屋は水が引くのを待ってから、水門を開けて水車を回した。"),
+            ("EUC-KR", "방앗간 주인은 물이 빠지기를 기다렸다가 수문을 열고 물레방아를 돌렸다."),
+            ("gb18030", "磨坊主等到水退了，才打开闸门，让水车转动起来，天亮的时候面粉已经磨好了。"),
+            ("Big5", "磨坊主等到水退了，才打開閘門，讓水車轉動起來，天亮的時候麵粉已經磨好了。"),
+            ("UTF-8", "Mlynář čekal — 磨坊主等到水退了 — мельник ждал."),
+        ];
+        let mut wrong = Vec::new();
+        let mut n = 0;
+        for &(name, sentence) in SENTENCES {
+            let encoding = Encoding::for_label(name.as_bytes()).expect("known");
+            let lie = if name == "windows-1251" { "koi8-r" } else { "windows-1251" };
+            let http = |label: &str| Some(format!("text/html; charset={label}"));
+            let meta = |label: &str| format!("<meta charset=\"{label}\">");
+            let late = format!("<script>{}</script>{}", "var stone = 1;".repeat(200), meta(name));
+            let ways = [
+                (http(name), String::new()),
+                (None, meta(name)),
+                (None, late),
+                (http(name), meta(name)),
+                (http("utf-8"), meta(name)),
+                (http(name), meta("utf-8")),
+                (http(lie), meta(name)),
+                (http(name), meta(lie)),
+                (None, String::new()),
+            ];
+            for (http, meta) in ways {
+                let page = format!("{meta}<title>x</title>{}", format!("<p>{sentence}").repeat(8));
+                let (bytes, _, unmapped) = encoding.encode(&page);
+                assert!(!unmapped, "{name} cannot write its sentence");
+                let (text, by) = decode(&bytes, http.as_deref());
+                n += 1;
+                if text != page {
+                    wrong.push(format!("{name} http={http:?} {} read as {}", &page[..30], by.name()));
+                }
+            }
+        }
+        assert!(wrong.len() * 100 <= n, "{} of {n} wrong:\n{}", wrong.len(), wrong.join("\n"));
     }
 
     #[test]

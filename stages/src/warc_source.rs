@@ -59,24 +59,11 @@ fn default_maximum_body_bytes() -> u64 {
     64 << 20
 }
 
-fn declares(paths: &[String], content: &str) -> Declares {
-    let names = [
-        columns::ID,
-        columns::URL,
-        columns::DATE,
-        columns::DUMP,
-        columns::FILE_PATH,
-        columns::OFFSET,
-        content,
-    ];
-    Declares { writes: names.map(str::to_owned).to_vec(), inputs: paths.to_vec(), ..Declares::default() }
-}
-
 const DAMAGE_REASONS: [Reason; 3] = ["damaged_record", "record_too_large", "truncated_record"];
 
 impl StageConfig for Warc {
     const KIND: &'static str = "warc";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Source;
     const REASONS: &'static [Reason] = &[
         "http_status",
@@ -90,7 +77,7 @@ impl StageConfig for Warc {
     ];
 
     fn declares(&self) -> Declares {
-        declares(&self.paths, columns::HTML)
+        Declares::source(&self.paths, columns::HTML)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
@@ -112,7 +99,7 @@ impl StageConfig for Wet {
         &["empty_body", DAMAGE_REASONS[0], DAMAGE_REASONS[1], DAMAGE_REASONS[2]];
 
     fn declares(&self) -> Declares {
-        declares(&self.paths, columns::TEXT)
+        Declares::source(&self.paths, columns::TEXT)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {

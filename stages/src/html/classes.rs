@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// A set of hints.
 pub type Mask = u64;
@@ -85,6 +85,8 @@ static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
     let automaton = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
+        // Left alone it would be built to save memory, and run at half the speed.
+        .kind(Some(AhoCorasickKind::DFA))
         .build(words)
         .expect("a few hundred short words fit");
     Matcher { automaton, patterns }

@@ -2,36 +2,18 @@
 //!
 //! Both come from one walk. Plain text puts every block (paragraph, heading, list item, table row) on a line of its own;
 //! Markdown adds headings, list nesting, quotes, pipe tables, fenced code and blank lines between blocks. TeX that the
-//! page carries for its formulas is written between dollar signs in both. Ruby keeps its base text alone, so that
-//! sentences stay sentences.
+//! page carries for its formulas is written between dollar signs in both; Markdown reads it off MathML where there is
+//! none. Ruby keeps its base text alone, so that sentences stay sentences.
 
 use super::content::Kept;
 use super::dom::{AttributeName, Dom, Tag};
+use super::programs::{inline_code, preformatted};
+use super::tables::{is_data_table, table};
+use super::tex;
+use super::writer::{Container, Gap, Writer};
 
-/// How the text is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// One block a line.
-    #[default]
-    Text,
-    /// Light Markdown.
-    Markdown,
-}
-
-/// What separates the next text from what is already written; ordered by strength.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Gap {
-    None,
-    Space,
-    Line,
-    Blank,
-}
-
-/// What every line inside begins with.
-enum Container {
-    Quote { written: bool },
-    Item { marker: String, written: bool },
-}
+pub use super::strip::strip;
+pub use super::writer::{Format, fold, is_junk, is_space};
 
 /// A list that is open: the next number of an ordered one.
 struct List {
@@ -39,151 +21,15 @@ struct List {
     number: Option<u64>,
 }
 
-struct Writer {
-    out: String,
-    gap: Gap,
-    format: Format,
-    containers: Vec<(u32, Container)>,
-}
-
-impl Writer {
-    fn request(&mut self, gap: Gap) {
-        self.gap = self.gap.max(gap);
-    }
-
-    fn request_block(&mut self) {
-        self.request(if self.format == Format::Markdown { Gap::Blank } else { Gap::Line });
-    }
-
-    /// Writes the gap that was asked for and, on a new line, what its containers begin it with.
-    fn open(&mut self) {
-        let first = self.out.is_empty();
-        match self.gap {
-            Gap::None if !first => return,
-            Gap::Space if !first => {
-                self.out.push(' ');
-                self.gap = Gap::None;
-                return;
-            }
-            _ => {}
-        }
-        if !first {
-            self.out.push('\n');
-            if self.gap == Gap::Blank {
-                self.prefix(true);
-                self.out.push('\n');
-            }
-        }
-        self.prefix(false);
-        self.gap = Gap::None;
-    }
-
-    fn prefix(&mut self, blank: bool) {
-        let markdown = self.format == Format::Markdown;
-        let start = self.out.len();
-        for (_, container) in &mut self.containers {
-            match container {
-                // A blank line before a quote is not part of it.
-                Container::Quote { written: false } if blank => break,
-                Container::Quote { written } => {
-                    *written = true;
-                    if markdown {
-                        self.out.push_str("> ");
-                    }
-                }
-                Container::Item { .. } if blank => {}
-                Container::Item { marker, written: written @ false } => {
-                    *written = true;
-                    self.out.push_str(marker);
-                }
-                Container::Item { marker, .. } if markdown => {
-                    self.out.extend(std::iter::repeat_n(' ', marker.len()));
-                }
-                Container::Item { .. } => {}
-            }
-        }
-        if blank {
-            let end = self.out[start..].trim_end().len() + start;
-            self.out.truncate(end);
-        }
-    }
-
-    /// Writes running text: white space folds, junk goes.
-    fn text(&mut self, text: &str) {
-        let mut run = 0;
-        for (at, c) in text.char_indices() {
-            let space = is_space(c);
-            if !space && !is_junk(c) {
-                continue;
-            }
-            self.piece(&text[run..at]);
-            run = at + c.len_utf8();
-            if space {
-                self.request(Gap::Space);
-            }
-        }
-        self.piece(&text[run..]);
-    }
-
-    fn piece(&mut self, piece: &str) {
-        if !piece.is_empty() {
-            self.open();
-            self.out.push_str(piece);
-        }
-    }
-
-    /// Writes lines as they are, indented by their containers.
-    fn lines(&mut self, text: &str) {
-        for line in text.lines() {
-            self.request(Gap::Line);
-            self.open();
-            self.out.push_str(line);
-        }
-    }
-}
-
-/// White space that folds, the no-break kinds included.
-pub fn is_space(c: char) -> bool {
-    c.is_whitespace()
-}
-
-/// Characters that no reader sees: controls, zero-width spaces, soft hyphens, byte-order marks.
-/// Joiners and direction marks stay: scripts need them.
-pub fn is_junk(c: char) -> bool {
-    match c {
-        ' '..='~' | '\t' | '\n' | '\r' | '\x0c' => false,
-        _ => {
-            c.is_control()
-                || matches!(c, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-        }
-    }
-}
-
-/// Folds white space and drops junk, for titles and cells.
-pub fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut space = false;
-    for c in text.chars() {
-        if is_space(c) {
-            space = true;
-        } else if !is_junk(c) {
-            if space && !out.is_empty() {
-                out.push(' ');
-            }
-            space = false;
-            out.push(c);
-        }
-    }
-    out
-}
-
 /// Writes the kept texts of a page.
 pub fn render(dom: &Dom, kept: &Kept, format: Format) -> String {
-    let mut writer = Writer { out: String::new(), gap: Gap::None, format, containers: Vec::new() };
+    let mut writer = Writer::new(format);
     let markdown = format == Format::Markdown;
     let mut lists: Vec<List> = Vec::new();
     let mut open: Vec<u32> = Vec::new();
     let total = dom.nodes.len() as u32;
+    // Inside code that does not go between backquotes, and inside formulas without TeX, nothing is tried again.
+    let (mut code_until, mut formula_until) = (0, 0);
     let mut id = 0;
     while id < total {
         while let Some(&last) = open.last() {
@@ -209,13 +55,20 @@ pub fn render(dom: &Dom, kept: &Kept, format: Format) -> String {
             continue;
         }
         match node.tag {
-            Tag::Math | Tag::Script => {
-                if let Some(tex) = tex_of(dom, id) {
-                    let dollars = if tex.1 { "$$" } else { "$" };
-                    writer.piece(&format!("{dollars}{}{dollars}", fold(&tex.0)));
+            Tag::Math | Tag::Script if id >= formula_until => {
+                if let Some((tex, displayed)) = formula(dom, id, format) {
+                    if displayed && markdown {
+                        writer.request_block();
+                    }
+                    let dollars = if displayed { "$$" } else { "$" };
+                    writer.piece(&format!("{dollars}{}{dollars}", fold(&tex)));
+                    if displayed && markdown {
+                        writer.request_block();
+                    }
                     id = node.end;
                     continue;
                 }
+                formula_until = node.end;
             }
             Tag::Table if is_data_table(dom, kept, id) => {
                 writer.request_block();
@@ -231,14 +84,23 @@ pub fn render(dom: &Dom, kept: &Kept, format: Format) -> String {
                 id = node.end;
                 continue;
             }
-            Tag::Code | Tag::Kbd | Tag::Samp | Tag::Tt if markdown => {
-                let code = fold(&kept_text(dom, kept, id));
-                if !code.is_empty() && !code.contains('`') {
-                    writer.piece(&format!("`{code}`"));
+            Tag::Code | Tag::Kbd | Tag::Samp | Tag::Tt if markdown && id >= code_until => {
+                if let Some(code) = inline_code(&fold(&kept_text(dom, kept, id, format))) {
+                    writer.piece(&code);
+                    id = node.end;
+                    continue;
+                }
+                code_until = node.end;
+            }
+            Tag::Sup if markdown => {
+                if let Some(mark) = superscript(dom, kept, id) {
+                    writer.piece(&mark);
                     id = node.end;
                     continue;
                 }
             }
+            // A browser writes these marks.
+            Tag::Q => writer.piece("“"),
             Tag::Br => writer.request(Gap::Line),
             Tag::Ul | Tag::Menu | Tag::Dir | Tag::Ol => {
                 writer.request(if lists.is_empty() { block_gap(node.tag, format) } else { Gap::Line });
@@ -274,7 +136,7 @@ pub fn render(dom: &Dom, kept: &Kept, format: Format) -> String {
             tag if tag.heading_level() > 0 => {
                 writer.request_block();
                 if markdown && !holds_blocks(dom, id) {
-                    let heading = fold(&kept_text(dom, kept, id));
+                    let heading = fold(&kept_text(dom, kept, id, format));
                     writer.piece(&format!("{} {heading}", "#".repeat(tag.heading_level())));
                     writer.request_block();
                     id = node.end;
@@ -295,9 +157,44 @@ fn holds_blocks(dom: &Dom, node: u32) -> bool {
     (node + 1..dom.nodes[node as usize].end).any(|inner| {
         matches!(
             dom.nodes[inner as usize].tag,
-            Tag::P | Tag::Table | Tag::Ul | Tag::Ol | Tag::Pre | Tag::Blockquote
+            Tag::P
+                | Tag::Table
+                | Tag::Ul
+                | Tag::Ol
+                | Tag::Pre
+                | Tag::Blockquote
+                | Tag::H1
+                | Tag::H2
+                | Tag::H3
+                | Tag::H4
+                | Tag::H5
+                | Tag::H6
         )
     })
+}
+
+/// A formula's TeX and whether it is displayed: what the page carries, and in Markdown what its MathML says.
+fn formula(dom: &Dom, node: u32, format: Format) -> Option<(String, bool)> {
+    let read = || if format == Format::Markdown { tex::read(dom, node) } else { None };
+    tex::carried(dom, node).or_else(read)
+}
+
+/// A number set high: the mark of a footnote, or an exponent.
+fn superscript(dom: &Dom, kept: &Kept, node: u32) -> Option<String> {
+    const LONGEST: u32 = 16;
+    let end = dom.nodes[node as usize].end;
+    if end - node > LONGEST {
+        return None;
+    }
+    let text: String = (node..end).filter(|&inner| kept.text(inner)).map(|inner| dom.text(inner)).collect();
+    let text = fold(&text);
+    let number = text.trim_start_matches(['-', '+', '−']);
+    if number.is_empty() || number.len() > 3 || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let link = (node..end).any(|inner| dom.nodes[inner as usize].tag == Tag::A)
+        || dom.nodes[dom.nodes[node as usize].parent as usize].tag == Tag::A;
+    Some(if link { format!("[{text}]") } else { format!("^{text}") })
 }
 
 /// The gap around a block: only paragraphs and what holds them stand apart in Markdown.
@@ -311,6 +208,12 @@ fn block_gap(tag: Tag, format: Format) -> Gap {
 
 fn leave(dom: &Dom, node: u32, writer: &mut Writer, lists: &mut Vec<List>) {
     let tag = dom.nodes[node as usize].tag;
+    if tag == Tag::Q {
+        if writer.gap == Gap::Space {
+            writer.gap = Gap::None;
+        }
+        writer.piece("”");
+    }
     if writer.containers.last().is_some_and(|&(owner, _)| owner == node) {
         writer.containers.pop();
     }
@@ -323,9 +226,10 @@ fn leave(dom: &Dom, node: u32, writer: &mut Writer, lists: &mut Vec<List>) {
 }
 
 /// The kept text below a node; blocks and breaks become spaces.
-fn kept_text(dom: &Dom, kept: &Kept, node: u32) -> String {
+pub(super) fn kept_text(dom: &Dom, kept: &Kept, node: u32, format: Format) -> String {
     let mut out = String::new();
     let end = dom.nodes[node as usize].end;
+    let mut formula_until = 0;
     let mut id = node;
     while id < end {
         let tag = dom.nodes[id as usize].tag;
@@ -333,160 +237,19 @@ fn kept_text(dom: &Dom, kept: &Kept, node: u32) -> String {
             if kept.text(id) {
                 out.push_str(dom.text(id));
             }
-        } else if matches!(tag, Tag::Math | Tag::Script) && kept.below(dom, id) {
-            if let Some((tex, _)) = tex_of(dom, id) {
+        } else if matches!(tag, Tag::Math | Tag::Script) && id >= formula_until && kept.below(dom, id) {
+            if let Some((tex, _)) = formula(dom, id, format) {
                 out.push_str(&format!("${}$", fold(&tex)));
                 id = dom.nodes[id as usize].end;
                 continue;
             }
+            formula_until = dom.nodes[id as usize].end;
         } else if tag.is_block() || tag == Tag::Br {
             out.push(' ');
         }
         id += 1;
     }
     out
-}
-
-/// The TeX of a formula and whether it is displayed: an annotation, the alternative text, or MathJax's script.
-pub fn tex_of(dom: &Dom, node: u32) -> Option<(String, bool)> {
-    let end = dom.nodes[node as usize].end;
-    if dom.nodes[node as usize].tag == Tag::Script {
-        let kind = dom.attribute(node, AttributeName::Type)?;
-        let tex = dom.inner_text(node);
-        return (kind.starts_with("math/tex") && !tex.trim().is_empty())
-            .then(|| (tex, kind.contains("display")));
-    }
-    let display = dom.attribute(node, AttributeName::Display) == Some("block");
-    let annotation = (node + 1..end).find(|&inner| {
-        dom.nodes[inner as usize].tag == Tag::Annotation
-            && dom
-                .attribute(inner, AttributeName::Encoding)
-                .is_some_and(|encoding| encoding.to_ascii_lowercase().contains("tex"))
-    });
-    let tex = match annotation {
-        Some(annotation) => dom.inner_text(annotation),
-        None => dom.attribute(node, AttributeName::Alttext)?.to_owned(),
-    };
-    let tex = tex.trim();
-    // MediaWiki wraps what it wrote itself.
-    let tex =
-        tex.strip_prefix("{\\displaystyle").and_then(|inner| inner.strip_suffix('}')).map_or(tex, str::trim);
-    (!tex.is_empty()).then(|| (tex.to_owned(), display))
-}
-
-/// Whether a table holds data rather than layout: two columns at least, no tables inside, and no long cells.
-fn is_data_table(dom: &Dom, kept: &Kept, table: u32) -> bool {
-    let end = dom.nodes[table as usize].end;
-    let (mut rows, mut cells, mut chars, mut headings) = (0_usize, 0_usize, 0_usize, 0_usize);
-    for id in table + 1..end {
-        match dom.nodes[id as usize].tag {
-            Tag::Table | Tag::Pre | Tag::Blockquote | Tag::Form => return false,
-            Tag::H1 | Tag::H2 | Tag::H3 => headings += 1,
-            Tag::Tr => rows += 1,
-            Tag::Td | Tag::Th => cells += 1,
-            Tag::Text if kept.text(id) => chars += dom.text(id).len(),
-            _ => {}
-        }
-    }
-    rows >= 2 && cells >= 2 * rows - rows / 4 && headings <= 1 && chars <= 200 * cells
-}
-
-fn table(dom: &Dom, kept: &Kept, table: u32, writer: &mut Writer) {
-    let end = dom.nodes[table as usize].end;
-    let markdown = writer.format == Format::Markdown;
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut id = table + 1;
-    while id < end {
-        let node = dom.nodes[id as usize];
-        match node.tag {
-            Tag::Caption => {
-                writer.text(&kept_text(dom, kept, id));
-                writer.request_block();
-                id = node.end;
-                continue;
-            }
-            Tag::Tr => rows.push(Vec::new()),
-            Tag::Td | Tag::Th => {
-                let cell = fold(&kept_text(dom, kept, id));
-                let cell = if markdown { cell.replace('|', "\\|") } else { cell };
-                match rows.last_mut() {
-                    Some(row) => row.push(cell),
-                    None => rows.push(vec![cell]),
-                }
-                id = node.end;
-                continue;
-            }
-            _ => {}
-        }
-        id += 1;
-    }
-    rows.retain(|row| row.iter().any(|cell| !cell.is_empty()));
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    for (at, row) in rows.iter_mut().enumerate() {
-        writer.request(Gap::Line);
-        writer.open();
-        if markdown {
-            // A ragged table pads its short rows, but never by more than it holds.
-            if row.len() < columns && columns <= 64 {
-                row.resize(columns, String::new());
-            }
-            writer.out.push_str(&format!("| {} |", row.join(" | ")));
-            if at == 0 {
-                writer.request(Gap::Line);
-                writer.open();
-                writer.out.push_str(&format!("|{}", " --- |".repeat(row.len())));
-            }
-        } else {
-            while row.last().is_some_and(String::is_empty) {
-                row.pop();
-            }
-            writer.out.push_str(&row.join(" | "));
-        }
-    }
-}
-
-fn preformatted(dom: &Dom, kept: &Kept, pre: u32, writer: &mut Writer) {
-    let end = dom.nodes[pre as usize].end;
-    let mut raw = String::new();
-    let mut language = None;
-    for id in pre..end {
-        let node = dom.nodes[id as usize];
-        match node.tag {
-            Tag::Text if kept.text(id) => {
-                raw.extend(dom.text(id).chars().filter(|&c| !is_junk(c) && c != '\r' && c != '\x0c'));
-            }
-            Tag::Br => raw.push('\n'),
-            Tag::Pre | Tag::Code => {
-                language = language.or_else(|| language_of(dom.attribute(id, AttributeName::Class)?));
-            }
-            tag if tag.is_block() && !raw.is_empty() && !raw.ends_with('\n') => raw.push('\n'),
-            _ => {}
-        }
-    }
-    let code: Vec<&str> = raw.lines().map(str::trim_end).collect();
-    let first = code.iter().position(|line| !line.is_empty());
-    let last = code.iter().rposition(|line| !line.is_empty());
-    let (Some(first), Some(last)) = (first, last) else { return };
-    let code = code[first..=last].join("\n");
-    if writer.format == Format::Markdown {
-        let mut fence = "```".to_owned();
-        while code.contains(&fence) && fence.len() < 12 {
-            fence.push('`');
-        }
-        writer.lines(&format!("{fence}{}\n{code}\n{fence}", language.unwrap_or_default()));
-    } else {
-        writer.lines(&code);
-    }
-}
-
-/// `language-rust` and the like in a class.
-fn language_of(class: &str) -> Option<&str> {
-    class
-        .split_ascii_whitespace()
-        .find_map(|name| name.strip_prefix("language-").or_else(|| name.strip_prefix("lang-")))
-        .filter(|name| {
-            name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+#-".contains(&b))
-        })
 }
 
 /// The page's title: the heading where `<title>` contains it, else `og:title`, else `<title>`.
@@ -515,46 +278,4 @@ pub fn title(dom: &Dom) -> Option<String> {
         (Some(head), Some(heading)) if head.contains(heading.as_str()) => Some(heading.clone()),
         _ => shared.or(head).or(heading),
     }
-}
-
-/// The text of markup that was not parsed: tags, scripts and styles cut out, a line where a tag stood.
-pub fn strip(html: &str) -> String {
-    let bytes = html.as_bytes();
-    let mut writer =
-        Writer { out: String::new(), gap: Gap::None, format: Format::Text, containers: Vec::new() };
-    let mut at = 0;
-    while at < bytes.len() {
-        let Some(open) = memchr::memchr(b'<', &bytes[at..]).map(|found| at + found) else {
-            writer.text(&html[at..]);
-            break;
-        };
-        if open > at {
-            writer.text(&html[at..open]);
-        }
-        let rest = &bytes[open..];
-        let raw = |name: &[u8]| rest.len() > name.len() && rest[1..=name.len()].eq_ignore_ascii_case(name);
-        let close = if rest.starts_with(b"<!--") {
-            memchr::memmem::find(rest, b"-->").map(|found| found + 3)
-        } else if raw(b"script") || raw(b"style") {
-            let end: &[u8] = if raw(b"script") { b"</script" } else { b"</style" };
-            find_ignoring_case(rest, end).map(|found| found + end.len())
-        } else if rest.get(1).is_some_and(|&next| next.is_ascii_alphabetic() || b"/!?".contains(&next)) {
-            memchr::memchr(b'>', rest).map(|found| found + 1)
-        } else {
-            writer.piece("<");
-            at = open + 1;
-            continue;
-        };
-        writer.request(Gap::Line);
-        at = close.map_or(bytes.len(), |close| open + close);
-        if at < bytes.len() && bytes[at - 1] != b'>' {
-            at = memchr::memchr(b'>', &bytes[at..]).map_or(bytes.len(), |found| at + found + 1);
-        }
-    }
-    writer.out
-}
-
-fn find_ignoring_case(bytes: &[u8], end: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'<', bytes)
-        .find(|&at| bytes.len() - at >= end.len() && bytes[at..at + end.len()].eq_ignore_ascii_case(end))
 }
