@@ -148,7 +148,7 @@ impl FinewebQuality {
 /// a space or a line feed begins one.
 fn least_words(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let begins = |before: u8, at: u8| ((before == b' ') | (before == b'\n')) & at.is_ascii_graphic();
+    let begins = |before: u8, at: u8| matches!(before, b' ' | b'\n') & at.is_ascii_graphic();
     bytes.windows(2).map(|pair| usize::from(begins(pair[0], pair[1]))).sum()
 }
 

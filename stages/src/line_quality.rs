@@ -222,8 +222,8 @@ mod tests {
 
     use super::*;
 
-    fn rewrite(config: LineQuality, text: &str) -> Result<String, Reason> {
-        let rules = Rules::new(&config).unwrap();
+    fn rewrite(config: &LineQuality, text: &str) -> Result<String, Reason> {
+        let rules = Rules::new(config).unwrap();
         rules.rewrite(text, &WordView::new(text, None)).map(Cow::into_owned)
     }
 
@@ -251,7 +251,7 @@ mod tests {
         ] {
             let expected = Ok(format!("{}\n\nand so on", prose()));
             assert_eq!(
-                rewrite(LineQuality::default(), &format!("{}\n{line}\n\nand so on", prose())),
+                rewrite(&LineQuality::default(), &format!("{}\n{line}\n\nand so on", prose())),
                 expected,
                 "{line}"
             );
@@ -269,13 +269,13 @@ mod tests {
             "to read more... we went on",
         ] {
             let text = format!("{}\n{line}", prose());
-            assert_eq!(rewrite(LineQuality::default(), &text), Ok(text), "{line}");
+            assert_eq!(rewrite(&LineQuality::default(), &text), Ok(text), "{line}");
         }
     }
 
     #[test]
     fn phrases_are_cut_out_of_short_lines_only() {
-        let cut = |line: &str| rewrite(LineQuality::default(), &format!("{}\n{line}", prose()));
+        let cut = |line: &str| rewrite(&LineQuality::default(), &format!("{}\n{line}", prose()));
         assert_eq!(
             cut("The mill burnt down. Read more..."),
             Ok(format!("{}\nThe mill burnt down.", prose()))
@@ -288,15 +288,15 @@ mod tests {
 
     #[test]
     fn every_reason() {
-        assert_eq!(rewrite(LineQuality::default(), ""), Err(NO_LINES_LEFT));
-        assert_eq!(rewrite(LineQuality::default(), "HOME\n\n12\n3 likes"), Err(NO_LINES_LEFT));
+        assert_eq!(rewrite(&LineQuality::default(), ""), Err(NO_LINES_LEFT));
+        assert_eq!(rewrite(&LineQuality::default(), "HOME\n\n12\n3 likes"), Err(NO_LINES_LEFT));
         // 3 of 73 words may go, 4 of 74 may not.
         let text = format!("{}\nABOUT US NOW", prose());
-        assert_eq!(rewrite(LineQuality::default(), &text), Ok(prose()));
+        assert_eq!(rewrite(&LineQuality::default(), &text), Ok(prose()));
         let text = format!("{}\nABOUT US RIGHT NOW", prose());
-        assert_eq!(rewrite(LineQuality::default(), &text), Err(TOO_MANY_WORDS_REMOVED));
+        assert_eq!(rewrite(&LineQuality::default(), &text), Err(TOO_MANY_WORDS_REMOVED));
         let lenient = LineQuality { max_removed_words: 1.0, ..LineQuality::default() };
-        assert_eq!(rewrite(lenient, &text), Ok(prose()));
+        assert_eq!(rewrite(&lenient, &text), Ok(prose()));
     }
 
     #[test]
@@ -312,7 +312,7 @@ mod tests {
             ..LineQuality::default()
         };
         let text = "HOME\n12\n3 likes\nSign-in\nRead more...\n2 items in cart";
-        assert_eq!(rewrite(off, text), Ok(text.to_owned()));
+        assert_eq!(rewrite(&off, text), Ok(text.to_owned()));
     }
 
     #[test]
@@ -336,7 +336,7 @@ mod tests {
                 cut_at_start: Vec::new(),
                 ..LineQuality::default()
             };
-            let Ok(left) = rewrite(config, &text) else { return Ok(()) };
+            let Ok(left) = rewrite(&config, &text) else { return Ok(()) };
             let mut lines = text.split('\n');
             for line in left.split('\n') {
                 prop_assert!(lines.any(|whole| strip(whole) == strip(line)), "{line:?} of {text:?}");

@@ -70,17 +70,21 @@ impl StageConfig for StopWords {
         }
         let lower = |words: &Vec<String>| words.iter().map(|word| word.to_lowercase()).collect();
         let lists = self.words.iter().map(|(language, words)| (language.clone(), lower(words))).collect();
-        Ok(Runtime::Filter(Box::new(Lists { lists, min_share: self.min_share, min_count: self.min_count })))
+        Ok(Runtime::Filter(Box::new(StopWordShare {
+            lists,
+            min_share: self.min_share,
+            min_count: self.min_count,
+        })))
     }
 }
 
-struct Lists {
+struct StopWordShare {
     lists: BTreeMap<String, BTreeSet<String>>,
     min_share: f64,
     min_count: usize,
 }
 
-impl Filter for Lists {
+impl Filter for StopWordShare {
     fn verdicts(&self, documents: &Documents) -> Result<Vec<Verdict>, StageError> {
         let texts = documents.strings(columns::TEXT)?;
         let languages = documents.strings(columns::LANGUAGE)?;
@@ -95,7 +99,7 @@ impl Filter for Lists {
     }
 }
 
-impl Lists {
+impl StopWordShare {
     fn verdict(&self, list: &BTreeSet<String>, text: &str, view: &WordView) -> Option<Reason> {
         let (mut n, mut n_stop) = (0usize, 0usize);
         for (word, string) in view.words().iter().zip(view.strings(text)) {
@@ -129,7 +133,7 @@ mod tests {
 
     fn dropped(config: &StopWords, rows: &[(Option<&str>, &str)]) -> Vec<bool> {
         let columns: [(&str, ArrayRef); 2] = [
-            ("language", Arc::new(LargeStringArray::from_iter(rows.iter().map(|row| row.0)))),
+            ("language", Arc::new(rows.iter().map(|row| row.0).collect::<LargeStringArray>())),
             ("text", Arc::new(LargeStringArray::from_iter_values(rows.iter().map(|row| row.1)))),
         ];
         let batch =

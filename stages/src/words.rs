@@ -148,8 +148,10 @@ impl Rules {
     fn of(language: Option<&str>) -> Self {
         match language.map(|tag| tag.split(['-', '_']).next().unwrap_or(tag)) {
             None | Some("" | "en" | "eng") => Self::English,
-            Some("zh" | "zho" | "cmn" | "yue" | "wuu" | "ja" | "jpn") => Self::Dictionary,
-            Some("th" | "tha" | "km" | "khm" | "lo" | "lao" | "my" | "mya") => Self::Dictionary,
+            Some(
+                "zh" | "zho" | "cmn" | "yue" | "wuu" | "ja" | "jpn" | "th" | "tha" | "km" | "khm" | "lo"
+                | "lao" | "my" | "mya",
+            ) => Self::Dictionary,
             Some(_) => Self::Unicode,
         }
     }

@@ -12,6 +12,7 @@ use fasttext::args::{Args, ModelName};
 use gristmill_corpus::{DocBatch, jsonl};
 use gristmill_stages::registry::{AnyStage, KINDS, StageKind};
 use gristmill_stages::stage::{BuildContext, Runtime, Shape, Verdict};
+use gristmill_stages::words::WordView;
 use gristmill_stages::{Documents, assets};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -155,6 +156,7 @@ const ITEMS: &str = concat!(
 
 fn write_file(kind: &str, name: &str, path: &Path) {
     fs::create_dir_all(path.parent().expect("it is in the folder")).expect("the folder is ours");
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     let lines = match name {
         "blocklists/ut1" => {
             fs::create_dir_all(path).expect("the folder is ours");
@@ -163,11 +165,11 @@ fn write_file(kind: &str, name: &str, path: &Path) {
         "blocklists/hosts" => "0.0.0.0 a.example.com\n",
         "blocklists/soft_banned_words.txt" => "foo\nbar\n",
         "blocklists/banned_subwords.txt" => "nasty\n",
-        name if name.ends_with(".txt") => "foulword\nSchimpfwort\n",
-        name if name.ends_with(".bin") => return train_classifier(path),
+        _ if extension == Some("txt") => "foulword\nSchimpfwort\n",
+        _ if extension == Some("bin") => return train_classifier(path),
         // Items of an evaluation: what a page holds.
-        name if name.ends_with(".jsonl") => ITEMS,
-        name if !name.contains('.') => {
+        _ if extension == Some("jsonl") => ITEMS,
+        _ if extension.is_none() => {
             fs::create_dir_all(path).expect("the folder is ours");
             return fs::write(path.join("items.jsonl"), ITEMS).expect("the folder is ours");
         }
@@ -229,7 +231,9 @@ fn a_verdict_depends_on_its_document_alone() {
 
         // Word views made for all, kept for those that are left.
         let views = documents(&pages, &all);
-        all.iter().for_each(|&row| drop(views.words(row).map(|view| view.n_chars())));
+        for &row in &all {
+            drop(views.words(row).map(WordView::n_chars));
+        }
         let odd: Vec<usize> = all.iter().copied().filter(|row| row % 2 == 1).collect();
         let left =
             views.retain(&all.iter().map(|row| row % 2 == 1).collect::<Vec<_>>()).expect("a flag each");

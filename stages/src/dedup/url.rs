@@ -159,7 +159,7 @@ fn says_something(parameter: &str) -> bool {
         Some(prefix) => name.starts_with(prefix),
         None => name == *known,
     };
-    !parameter.is_empty() && !VISITOR_PARAMETERS.iter().any(|known| is_visitors(&known))
+    !parameter.is_empty() && !VISITOR_PARAMETERS.iter().any(is_visitors)
 }
 
 /// What stands before `;jsessionid=…`, which ends a segment.

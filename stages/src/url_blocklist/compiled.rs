@@ -46,7 +46,7 @@ const RUN: usize = 1 << 22;
 /// So many compiled files are kept; those that were not used for longest go.
 const KEPT: usize = 16;
 /// What killed processes left in the cache goes after this time.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+const ABANDONED: Duration = Duration::from_hours(24);
 
 impl Lists<'_> {
     /// The set, from the cache where it is there. A cache that cannot be written or is damaged costs time only.
@@ -90,7 +90,9 @@ impl Lists<'_> {
         digests.sort_unstable();
         digests.dedup();
         let mut bytes = self.name.as_bytes().to_vec();
-        digests.iter().for_each(|digest| bytes.extend(digest.to_le_bytes()));
+        for digest in &digests {
+            bytes.extend(digest.to_le_bytes());
+        }
         let key = xxh3_128(&bytes);
         (cache.join(format!("{}-{key:032x}.set", self.name)), key)
     }
@@ -363,7 +365,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut runs = Runs::new(folder.path().join("runs"));
         for part in [vec![5, 1, 5], vec![9, 1, 7], vec![], vec![2, 9]] {
-            part.into_iter().for_each(|hash| runs.push(hash).unwrap());
+            for hash in part {
+                runs.push(hash).unwrap();
+            }
             runs.spill().unwrap();
         }
         runs.push(3).unwrap();

@@ -4,6 +4,7 @@ pub mod compiled;
 pub mod hashed_set;
 pub mod host;
 pub mod lists;
+mod words;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ use crate::stage::{
 use compiled::{Add, Lists};
 use hashed_set::HashedSet;
 use host::{host_of, registered_domain, without_scheme};
+use words::{Words, letters_of};
 
 /// Drops documents whose URL is on a list of domains or URLs, or holds banned words.
 ///
@@ -122,11 +124,9 @@ impl StageConfig for UrlBlocklist {
 pub struct Blocklist {
     domains: HashedSet,
     urls: HashedSet,
-    banned_words: HashedSet,
-    soft_banned_words: HashedSet,
+    words: Words,
     banned_subwords: Option<AhoCorasick>,
     allow: HashedSet,
-    soft_word_threshold: usize,
     match_parents: bool,
     ignore_scheme: bool,
 }
@@ -163,17 +163,18 @@ impl Blocklist {
                 .map_err(|error| StageError::Config(format!("`banned_subwords`: {error}")))?;
             Some(automaton)
         };
-        let words_of = |words: Vec<String>| words.iter().map(String::as_str).collect::<HashedSet>();
         let cache = compiled::cache_folder();
         let set_of = |name, paths: &[PathBuf], add: Add| Lists { name, paths, add }.load(cache.as_deref());
         Ok(Self {
             domains: set_of("hosts-1", &domains, lists::add_domains)?,
             urls: set_of("urls-1", &urls, lists::add_url)?,
-            banned_words: words_of(read_words(&resolve(&config.banned_words))?),
-            soft_banned_words: words_of(read_words(&resolve(&config.soft_banned_words))?),
+            words: Words::new(
+                &read_words(&resolve(&config.banned_words))?,
+                &read_words(&resolve(&config.soft_banned_words))?,
+                config.soft_word_threshold as usize,
+            ),
             banned_subwords,
             allow: set_of("hosts-1", &resolve(&config.allow), lists::add_domains)?,
-            soft_word_threshold: config.soft_word_threshold as usize,
             match_parents: config.match_parents,
             ignore_scheme: config.ignore_scheme,
         })
@@ -194,7 +195,8 @@ impl Blocklist {
         if domain.is_some_and(|domain| self.domains.contains(domain.as_bytes())) {
             return Some(DOMAIN);
         }
-        if !host.is_empty() && self.domains.contains(host.as_bytes()) {
+        // The same string needs no second look, which would be one more line of memory that is in no cache.
+        if !host.is_empty() && domain != Some(&*host) && self.domains.contains(host.as_bytes()) {
             return Some(SUBDOMAIN);
         }
         if self.match_parents && parents(&host).any(|parent| self.domains.contains(parent.as_bytes())) {
@@ -203,13 +205,11 @@ impl Blocklist {
         if self.has_url(url) {
             return Some(URL);
         }
-        if let Some(reason) = self.word_reason(url) {
+        if let Some(reason) = self.words.reason(url) {
             return Some(reason);
         }
         let subwords = self.banned_subwords.as_ref()?;
-        letters.clear();
-        letters.extend(url.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase()));
-        subwords.is_match(&*letters).then_some(SUBWORD)
+        subwords.is_match(letters_of(url, letters)).then_some(SUBWORD)
     }
 
     fn has_url(&self, url: &str) -> bool {
@@ -225,27 +225,6 @@ impl Blocklist {
         [bare, trimmed].iter().any(|form| self.urls.contains(form.as_bytes()))
             // Lists write directories with their slash.
             || self.urls.contains([trimmed, "/"].concat().as_bytes())
-    }
-
-    fn word_reason(&self, url: &str) -> Option<Reason> {
-        if self.banned_words.is_empty() && self.soft_banned_words.is_empty() {
-            return None;
-        }
-        let mut soft = Vec::new();
-        for word in url.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()) {
-            if word.is_empty() {
-                continue;
-            }
-            let hash = HashedSet::hash(word);
-            if self.banned_words.contains_hash(hash) {
-                return Some(HARD_WORD);
-            }
-            if self.soft_banned_words.contains_hash(hash) && !soft.contains(&hash) {
-                soft.push(hash);
-            }
-        }
-        let is_soft = !self.soft_banned_words.is_empty() && soft.len() >= self.soft_word_threshold;
-        is_soft.then_some(SOFT_WORDS)
     }
 }
 
