@@ -292,6 +292,7 @@ kind = "fineweb_quality"
 kind = "redact_pii"
 [[stage]]
 kind = "write_jsonl"
+compression = "none"
 """
 
 
