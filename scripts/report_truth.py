@@ -24,6 +24,7 @@ from pathlib import Path
 KINDS = "page exact_dup nd1 nd5 nd20 nd50 rewrap_dup redirect notfound error nonhtml".split()
 DUPLICATES = "exact_dup nd1 nd5 nd20 nd50 rewrap_dup".split()
 BANDS, ROWS, NGRAM = 14, 8, 5
+PRECISION = 0.7
 BINS = [0, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
 
 
@@ -60,9 +61,17 @@ class Run:
             return [], []
         folder = self.store / step["fingerprint"]
         commit = json.loads((folder / "commits" / "00000.json").read_text())
-        labels = (folder / "attempts" / commit["attempt"] / "clusters.bin").read_bytes()
-        source = self.steps["minhash_dedup.keys"]["needs"][0]
-        return self.documents("--stage", source), list(struct.unpack(f"<{len(labels) // 8}Q", labels))
+        # Records of document, cluster, twice the size plus one for the survivor; documents alone in theirs have none.
+        members = (folder / "attempts" / commit["attempt"] / "members.bin").read_bytes()
+        documents = [
+            document
+            for source in self.steps["minhash_dedup.keys"]["work"]["head"]["parts"]["steps"]
+            for document in self.documents("--stage", source)
+        ]
+        labels = list(range(len(documents)))
+        for document, cluster, _ in struct.iter_unpack("<3Q", members):
+            labels[document] = cluster
+        return documents, labels
 
 
 def read_truth(folder):
@@ -217,17 +226,31 @@ def duplicates(run, truth, fate):
     print()
 
     dropped = [i for i, document in enumerate(documents) if fate.get(document["id"], ("",))[0] == "minhash_dedup"]
-    survivors = {labels[i]: i for i, document in enumerate(documents) if i not in set(dropped)}
+    gone = set(dropped)
+    survivors = {labels[i]: i for i in range(len(documents)) if i not in gone}
     injected_ids = {i for i, row in truth.items() if row["kind"] in DUPLICATES}
     with_duplicate = {by_uri.get(truth[i]["src_uri"]) for i in injected_ids}
-    known, counts = 0, collections.Counter()
-    for i in dropped:
-        counts[bin_of(jaccard(sets[i], sets[survivors[labels[i]]]))] += 1
-        identifier = documents[i]["id"]
-        known += identifier in injected_ids or identifier in with_duplicate
+    known = sum(documents[i]["id"] in injected_ids or documents[i]["id"] in with_duplicate for i in dropped)
     print(f"Dropped: {len(dropped)}; {known} of them are injected duplicates or their sources, the rest are alike by")
-    print("nature. Similarity to the survivor of the cluster (a cluster grows by chains, so that it may be low):\n")
-    table(["similarity", "dropped"], [[bin_name(i), counts[i]] for i in sorted(counts)])
+    print("nature.\n")
+    clusters = collections.defaultdict(list)
+    for i, label in enumerate(labels):
+        clusters[label].append(i)
+    to_survivor = [jaccard(sets[i], sets[survivors[labels[i]]]) for i in dropped]
+    nearest = [max(jaccard(sets[i], sets[j]) for j in clusters[labels[i]] if j != i) for i in dropped]
+    pairs = [jaccard(sets[a], sets[b]) for group in clusters.values() for n, a in enumerate(group) for b in group[:n]]
+    print("Precision: true similarity of documents that were put together. A cluster grows by chains, so that its ends may")
+    print("be less alike than any pair that made it.\n")
+    rows = []
+    for name, values in (
+        ("dropped document and the likest in its cluster", nearest),
+        ("dropped document and the survivor", to_survivor),
+        ("all pairs in one cluster", pairs),
+    ):
+        counts = collections.Counter(bin_of(value) for value in values)
+        good = sum(value >= PRECISION for value in values)
+        rows.append([name, share(good, len(values))] + [counts[i] for i in range(len(BINS))])
+    table(["pairs", f">= {PRECISION}", *(bin_name(i) for i in range(len(BINS)))], rows)
 
 
 def languages(run, truth, fate, rejects):

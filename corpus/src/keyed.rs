@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::sorter::{Temporary, Workspace};
+
 const MAGIC: [u8; 8] = *b"GRKEYED\0";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 32;
@@ -37,10 +39,15 @@ const MAX_PARTITIONS: u32 = 1 << 26;
 /// What [`merge`] holds in memory for each file: reads of object stores and disks are worth their latency from here on.
 pub const READ_BYTES: usize = 1 << 20;
 
-/// Collects the keyed rows of one task in memory and writes them sorted.
+/// Collects the keyed rows of one task and writes them sorted: in memory, or, as far as they exceed a
+/// [`Workspace`], in keyed files that are merged at the end. The file is the same.
 #[derive(Debug)]
 pub struct KeyedWriter {
     partitions: Vec<Vec<(u64, u64)>>,
+    /// In memory.
+    rows: u64,
+    workspace: Option<Workspace>,
+    spilled: Vec<Temporary>,
 }
 
 /// What [`KeyedWriter::finish`] wrote.
@@ -59,7 +66,40 @@ pub struct KeyedSummary {
 impl KeyedWriter {
     /// A writer for partitions `0..partitions`.
     pub fn new(partitions: u32) -> Self {
-        Self { partitions: vec![Vec::new(); partitions as usize] }
+        Self {
+            partitions: vec![Vec::new(); partitions as usize],
+            rows: 0,
+            workspace: None,
+            spilled: Vec::new(),
+        }
+    }
+
+    /// A writer that holds no more than the workspace allows, if [`KeyedWriter::make_room`] is called now and then.
+    pub fn bounded(partitions: u32, workspace: Workspace) -> Self {
+        Self { workspace: Some(workspace), ..Self::new(partitions) }
+    }
+
+    /// Writes what is in memory to the workspace if half of its memory is taken (lists that grow take twice what is in
+    /// them).
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn make_room(&mut self) -> io::Result<()> {
+        match &self.workspace {
+            Some(workspace) if self.rows * 2 * ROW_BYTES as u64 > workspace.bytes() as u64 => self.spill(),
+            _ => Ok(()),
+        }
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let Some(workspace) = &self.workspace else { return Ok(()) };
+        let run = workspace.temporary()?;
+        let partitions = self.partitions.len() as u32;
+        let full = std::mem::replace(self, Self::bounded(partitions, workspace.clone()));
+        self.spilled = full.spilled;
+        Self { partitions: full.partitions, ..Self::new(0) }.write_sorted(run.path())?;
+        self.spilled.push(run);
+        Ok(())
     }
 
     /// Adds one row.
@@ -68,11 +108,7 @@ impl KeyedWriter {
     /// When `partition` is not below the number given to [`KeyedWriter::new`]: a mistake of the caller, never of input.
     pub fn push(&mut self, partition: u32, key: u64, row: u64) {
         self.partitions[partition as usize].push((key, row));
-    }
-
-    /// Rows pushed so far; times 16 is what they take.
-    pub fn rows(&self) -> u64 {
-        self.partitions.iter().map(|rows| rows.len() as u64).sum()
+        self.rows += 1;
     }
 
     /// Sorts and writes everything to `path`, replacing what is there. The order of pushes does not show in the file.
@@ -80,6 +116,17 @@ impl KeyedWriter {
     /// # Errors
     /// Whatever creating or writing the file gives, with the path in the message.
     pub fn finish(mut self, path: &Path) -> io::Result<KeyedSummary> {
+        if self.spilled.is_empty() {
+            return self.write_sorted(path);
+        }
+        self.spill()?;
+        let workspace = self.workspace.clone().expect("what was spilled was spilled to a workspace");
+        let readers = self.spilled.iter().map(|run| Ok((KeyedReader::open(run.path())?, 0)));
+        let readers = readers.collect::<io::Result<Vec<_>>>()?;
+        write_merged(path, &readers, self.partitions.len(), workspace.buffer_bytes(readers.len()))
+    }
+
+    fn write_sorted(mut self, path: &Path) -> io::Result<KeyedSummary> {
         let mut partition_rows = Vec::with_capacity(self.partitions.len());
         let mut index = Vec::with_capacity(self.partitions.len() * INDEX_ENTRY_BYTES);
         for rows in &mut self.partitions {
@@ -92,14 +139,8 @@ impl KeyedWriter {
             index.extend_from_slice(&(rows.len() as u64).to_le_bytes());
             index.extend_from_slice(&hasher.digest().to_le_bytes());
         }
-        let rows = self.rows();
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&VERSION.to_le_bytes());
-        header.extend_from_slice(&(self.partitions.len() as u32).to_le_bytes());
-        header.extend_from_slice(&rows.to_le_bytes());
-        let checksum = checksum(&header, &index);
-        header.extend_from_slice(&checksum.to_le_bytes());
+        let rows = partition_rows.iter().sum();
+        let (header, checksum) = header_of(&index, rows);
 
         let write = || -> io::Result<()> {
             let mut file = BufWriter::with_capacity(READ_BYTES, File::create(path)?);
@@ -114,6 +155,60 @@ impl KeyedWriter {
         let bytes = (header.len() + index.len()) as u64 + rows * ROW_BYTES as u64;
         Ok(KeyedSummary { rows, partition_rows, bytes, checksum })
     }
+}
+
+fn header_of(index: &[u8], rows: u64) -> (Vec<u8>, u64) {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.extend_from_slice(&MAGIC);
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&((index.len() / INDEX_ENTRY_BYTES) as u32).to_le_bytes());
+    header.extend_from_slice(&rows.to_le_bytes());
+    let checksum = checksum(&header, index);
+    header.extend_from_slice(&checksum.to_le_bytes());
+    (header, checksum)
+}
+
+/// Writes the rows of many files as one. The index, which comes first, is known last.
+fn write_merged(
+    path: &Path,
+    readers: &[(KeyedReader, u64)],
+    partitions: usize,
+    buffer_bytes: usize,
+) -> io::Result<KeyedSummary> {
+    let whole = |error: io::Error| at(path, &error);
+    let mut file = BufWriter::with_capacity(READ_BYTES, File::create(path).map_err(whole)?);
+    let start = (HEADER_BYTES + partitions * INDEX_ENTRY_BYTES) as u64;
+    file.seek(SeekFrom::Start(start)).map_err(whole)?;
+    let (mut index, mut partition_rows) = (Vec::new(), Vec::new());
+    let mut chunk = Vec::with_capacity(READ_BYTES / ROW_BYTES);
+    for partition in 0..partitions as u32 {
+        let (mut hasher, mut rows) = (Xxh3::new(), 0_u64);
+        let mut merge = merge_buffered(readers, partition, buffer_bytes);
+        loop {
+            chunk.clear();
+            for row in merge.by_ref().take(READ_BYTES / ROW_BYTES) {
+                chunk.push(row?);
+            }
+            if chunk.is_empty() {
+                break;
+            }
+            let bytes = encode(&chunk);
+            hasher.update(&bytes);
+            rows += chunk.len() as u64;
+            file.write_all(&bytes).map_err(whole)?;
+        }
+        partition_rows.push(rows);
+        index.extend_from_slice(&rows.to_le_bytes());
+        index.extend_from_slice(&hasher.digest().to_le_bytes());
+    }
+    let rows = partition_rows.iter().sum();
+    let (header, checksum) = header_of(&index, rows);
+    file.seek(SeekFrom::Start(0)).map_err(whole)?;
+    file.write_all(&header)
+        .and_then(|()| file.write_all(&index))
+        .and_then(|()| file.flush())
+        .map_err(whole)?;
+    Ok(KeyedSummary { rows, partition_rows, bytes: start + rows * ROW_BYTES as u64, checksum })
 }
 
 /// One keyed file, opened: its index is read and verified, its rows stay on disk.
@@ -448,6 +543,24 @@ mod tests {
             files.push(std::fs::read(path).unwrap());
         }
         assert_eq!(files[0], files[1]);
+    }
+
+    #[test]
+    fn a_writer_that_spills_writes_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |mut writer: KeyedWriter, name: &str| {
+            for row in 0..5000_u64 {
+                writer.push((row % 3) as u32, row * 7919 % 1000, row);
+                writer.make_room().unwrap();
+            }
+            let path = folder.path().join(name);
+            (writer.finish(&path).unwrap(), std::fs::read(path).unwrap())
+        };
+        let calm = write(KeyedWriter::new(4), "calm");
+        let workspace = Workspace::new(&folder.path().join("spill"), 20_000);
+        assert_eq!(calm, write(KeyedWriter::bounded(4, workspace), "spilled"));
+        assert_eq!(calm.0.partition_rows, [1667, 1667, 1666, 0]);
+        assert_eq!(std::fs::read_dir(folder.path().join("spill")).unwrap().count(), 0);
     }
 
     /// The bytes are a format: this test fails when they change without a new version.

@@ -20,6 +20,8 @@ pub mod manifest;
 pub mod parquet_files;
 pub mod printable;
 pub mod shards;
+pub mod sketches;
+pub mod sorter;
 
 pub use batch::{DocBatch, DocBatchBuilder};
 pub use error::CorpusError;

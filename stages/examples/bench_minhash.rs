@@ -1,20 +1,26 @@
 //! How fast texts become band keys on one core: `cargo run --release -p gristmill-stages --example bench_minhash`.
+//! With `--jsonl FILE [--passes N]` the texts of one file, for `scripts/compare_minhash.py`: processor seconds as JSON.
 //!
 //! Texts are those of `../shared/data`; each set is timed as the best of seven passes after one to warm up, since other
 //! work on the machine only ever makes a pass slower.
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
-use gristmill_stages::dedup::clusters::components;
+use gristmill_stages::dedup::components::components;
 use gristmill_stages::dedup::minhash::{MinHashParameters, MinHasher, Scratch};
 use gristmill_stages::dedup::normalise::WordHasher;
 
 fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(file) = argument(&arguments, "--jsonl") {
+        let passes = argument(&arguments, "--passes").and_then(|n| n.parse().ok()).unwrap_or(5);
+        return for_comparison(Path::new(file), passes);
+    }
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     for (name, file) in
         [("novels", "text/eltec_eng_novels.jsonl.gz"), ("web pages", "fineweb_parity/decisions.jsonl.gz")]
@@ -24,11 +30,7 @@ fn main() -> std::io::Result<()> {
             eprintln!("SKIPPED: {} is absent", path.display());
             continue;
         }
-        let mut texts = Vec::new();
-        for line in BufReader::new(MultiGzDecoder::new(File::open(path)?)).lines() {
-            let document: serde_json::Value = serde_json::from_str(&line?)?;
-            texts.push(document["text"].as_str().unwrap_or_default().to_owned());
-        }
+        let texts = read(MultiGzDecoder::new(File::open(path)?))?;
         bench(name, &texts);
         if name == "novels" {
             bench("snippets of 800 bytes", &snippets(&texts, 800));
@@ -44,6 +46,51 @@ fn main() -> std::io::Result<()> {
     bench("Chinese (made up)", &vec!["磨坊把谷物磨成面粉，每天早上都烤面包。".repeat(60); 500]);
     bench_components();
     Ok(())
+}
+
+fn argument<'a>(arguments: &'a [String], name: &str) -> Option<&'a String> {
+    arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1))
+}
+
+fn read(file: impl Read) -> std::io::Result<Vec<String>> {
+    let text = |line: std::io::Result<String>| -> std::io::Result<String> {
+        let document: serde_json::Value = serde_json::from_str(&line?)?;
+        Ok(document["text"].as_str().unwrap_or_default().to_owned())
+    };
+    BufReader::new(file).lines().map(text).collect()
+}
+
+/// Peers are measured by processor time, which other work on the machine disturbs less.
+fn for_comparison(file: &Path, passes: u32) -> std::io::Result<()> {
+    let texts = read(File::open(file)?)?;
+    let hasher = MinHasher::new(MinHashParameters::default());
+    let (mut scratch, mut keys, mut sketch) = (Scratch::default(), Vec::new(), Vec::new());
+    let mut least = |with_sketch: bool| {
+        let pass = |_| {
+            let start = processor_seconds();
+            for text in &texts {
+                if with_sketch {
+                    hasher.keys_and_sketch(text, &mut scratch, &mut keys, &mut sketch);
+                } else {
+                    hasher.keys(text, &mut scratch, &mut keys);
+                }
+                black_box((&keys, &sketch));
+            }
+            processor_seconds() - start
+        };
+        (0..passes).map(pass).fold(f64::MAX, f64::min)
+    };
+    let (keys_s, keys_and_sketches_s) = (least(false), least(true));
+    println!("{}", serde_json::json!({"keys_s": keys_s, "keys_and_sketches_s": keys_and_sketches_s}));
+    Ok(())
+}
+
+/// Of this process, in hundredths; Linux alone says.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
 }
 
 fn snippets(texts: &[String], bytes: usize) -> Vec<String> {

@@ -10,7 +10,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::dedup::partition_of;
 use crate::dedup::survivor::Survivor;
 use crate::documents::Documents;
-use crate::stage::{BuildContext, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError};
+use crate::stage::{
+    BuildContext, ClusterColumns, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError,
+};
 
 /// Keeps one document of all that have exactly the same text, over the whole corpus.
 ///
@@ -20,16 +22,23 @@ use crate::stage::{BuildContext, Declares, Exchange, Reason, Runtime, Shape, Sta
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExactDedup {
-    /// Which document of a group stays: `first` in the order of the input, `newest` or `oldest` (`longest` is `first`
-    /// here).
+    /// Which document of a group stays: `first` in the order of the input, `newest`, `oldest` (`longest` is `first`
+    /// here), or the one with the best value in a column: `{ highest = "score" }`, `{ lowest = "priority" }`.
     pub survivor: Survivor,
+    /// Adds the columns `exact_cluster_id` (the position of the group's first document in this stage's input) and
+    /// `exact_cluster_size` (documents of the group, 1 without duplicates) to what stays.
+    pub cluster_columns: bool,
     /// Into how many parts keys are split; each is merged by one task. A document has one key of 16 bytes.
     pub partitions: NonZeroU32,
 }
 
 impl Default for ExactDedup {
     fn default() -> Self {
-        Self { survivor: Survivor::First, partitions: NonZeroU32::MIN.saturating_add(15) }
+        Self {
+            survivor: Survivor::First,
+            cluster_columns: false,
+            partitions: NonZeroU32::MIN.saturating_add(15),
+        }
     }
 }
 
@@ -43,19 +52,28 @@ impl StageConfig for ExactDedup {
         let mut reads = vec![columns::TEXT.to_owned()];
         reads.extend(self.survivor.reads());
         reads.dedup();
-        Declares { reads, ..Declares::default() }
+        let writes = self.columns().map(|columns| columns.names()).unwrap_or_default();
+        Declares { reads, writes, ..Declares::default() }
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
         Ok(Runtime::Exchange(Box::new(EqualTexts {
-            survivor: self.survivor,
+            survivor: self.survivor.clone(),
+            columns: self.columns(),
             partitions: self.partitions.get(),
         })))
     }
 }
 
+impl ExactDedup {
+    fn columns(&self) -> Option<ClusterColumns> {
+        self.cluster_columns.then(|| ClusterColumns::named("exact"))
+    }
+}
+
 struct EqualTexts {
     survivor: Survivor,
+    columns: Option<ClusterColumns>,
     partitions: u32,
 }
 
@@ -82,6 +100,10 @@ impl Exchange for EqualTexts {
 
     fn reason(&self) -> Reason {
         "exact_duplicate"
+    }
+
+    fn cluster_columns(&self) -> Option<ClusterColumns> {
+        self.columns.clone()
     }
 }
 

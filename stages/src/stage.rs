@@ -240,6 +240,50 @@ pub trait Exchange: Send + Sync {
     fn ranks(&self, documents: &Documents) -> Result<Vec<u64>, StageError>;
     /// Why the others are dropped.
     fn reason(&self) -> Reason;
+    /// A second look at documents that share a key, if there is one.
+    fn verifier(&self) -> Option<&dyn Verifier> {
+        None
+    }
+    /// Columns that tell of each survivor which cluster it stands for and how many documents that has, if wanted.
+    fn cluster_columns(&self) -> Option<ClusterColumns> {
+        None
+    }
+}
+
+/// Looks at two documents that share a key before they count as duplicates. What it needs to know of a document is its
+/// sketch: kept beside the keys, looked up by those who reduce, never shuffled.
+pub trait Verifier: Send + Sync {
+    /// Does what [`Exchange::keys`] does, and emits one sketch a document, in order; an empty one for a document without
+    /// keys.
+    fn keys(
+        &self,
+        documents: &Documents,
+        emit: &mut dyn FnMut(usize, u32, u64),
+        sketch: &mut dyn FnMut(&[u32]),
+    ) -> Result<(), StageError>;
+    /// Whether two documents are duplicates, by their sketches. Symmetric.
+    fn agree(&self, a: &[u32], b: &[u32]) -> bool;
+}
+
+/// Names of the columns in which an exchange leaves what it found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterColumns {
+    /// UInt64: the position of the cluster's first document among all that the exchange read.
+    pub id: String,
+    /// UInt64: how many documents the cluster has; 1 without duplicates.
+    pub size: String,
+}
+
+impl ClusterColumns {
+    /// `<name>_cluster_id` and `<name>_cluster_size`.
+    pub fn named(name: &str) -> Self {
+        Self { id: format!("{name}_cluster_id"), size: format!("{name}_cluster_size") }
+    }
+
+    /// Both names, as a stage declares what it writes.
+    pub fn names(&self) -> Vec<String> {
+        vec![self.id.clone(), self.size.clone()]
+    }
 }
 
 /// Artefacts that other stages made: stage id to the folder of its result.

@@ -12,7 +12,9 @@ use crate::dedup::partition_of;
 use crate::dedup::survivor::Survivor;
 use crate::dedup::url::canonical_url;
 use crate::documents::Documents;
-use crate::stage::{BuildContext, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError};
+use crate::stage::{
+    BuildContext, ClusterColumns, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError,
+};
 
 /// Keeps one document of all that have the same address, over the whole corpus.
 ///
@@ -24,15 +26,23 @@ use crate::stage::{BuildContext, Declares, Exchange, Reason, Runtime, Shape, Sta
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UrlDedup {
-    /// Which document of a group stays: `first` in the order of the input, `longest`, `newest` or `oldest`.
+    /// Which document of a group stays: `first` in the order of the input, `longest`, `newest`, `oldest`, or the one with
+    /// the best value in a column: `{ highest = "score" }`, `{ lowest = "priority" }`.
     pub survivor: Survivor,
+    /// Adds the columns `url_cluster_id` (the position of the group's first document in this stage's input) and
+    /// `url_cluster_size` (documents of the group, 1 without duplicates) to what stays.
+    pub cluster_columns: bool,
     /// Into how many parts keys are split; each is merged by one task. A document has one key of 16 bytes.
     pub partitions: NonZeroU32,
 }
 
 impl Default for UrlDedup {
     fn default() -> Self {
-        Self { survivor: Survivor::First, partitions: NonZeroU32::MIN.saturating_add(15) }
+        Self {
+            survivor: Survivor::First,
+            cluster_columns: false,
+            partitions: NonZeroU32::MIN.saturating_add(15),
+        }
     }
 }
 
@@ -45,19 +55,28 @@ impl StageConfig for UrlDedup {
     fn declares(&self) -> Declares {
         let mut reads = vec![columns::URL.to_owned()];
         reads.extend(self.survivor.reads());
-        Declares { reads, ..Declares::default() }
+        let writes = self.columns().map(|columns| columns.names()).unwrap_or_default();
+        Declares { reads, writes, ..Declares::default() }
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
         Ok(Runtime::Exchange(Box::new(EqualAddresses {
-            survivor: self.survivor,
+            survivor: self.survivor.clone(),
+            columns: self.columns(),
             partitions: self.partitions.get(),
         })))
     }
 }
 
+impl UrlDedup {
+    fn columns(&self) -> Option<ClusterColumns> {
+        self.cluster_columns.then(|| ClusterColumns::named("url"))
+    }
+}
+
 struct EqualAddresses {
     survivor: Survivor,
+    columns: Option<ClusterColumns>,
     partitions: u32,
 }
 
@@ -85,6 +104,10 @@ impl Exchange for EqualAddresses {
     fn reason(&self) -> Reason {
         "url_duplicate"
     }
+
+    fn cluster_columns(&self) -> Option<ClusterColumns> {
+        self.columns.clone()
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +131,7 @@ mod tests {
             (Survivor::Longest, [true, true, false, true, true]),
             (Survivor::Newest, [false, true, true, true, true]),
         ] {
-            let stage = build(&UrlDedup { survivor, ..UrlDedup::default() });
+            let stage = build(&UrlDedup { survivor: survivor.clone(), ..UrlDedup::default() });
             assert_eq!(dedup(&*stage, &[batch()]), expected, "{survivor:?}");
         }
     }

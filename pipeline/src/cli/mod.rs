@@ -75,6 +75,10 @@ struct RecipeArguments {
     /// Tasks at a time [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Memory that all tasks together may fill, such as `4GiB`: below what an exchange would like, it goes to disk; what
+    /// comes out is the same [default: half of the machine's].
+    #[arg(long, value_name = "SIZE", value_parser = crate::run::memory::parse)]
+    memory: Option<usize>,
     /// Change the recipe: `--set stage.gopher_quality.min_words=80`. Can be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
@@ -87,6 +91,7 @@ impl RecipeArguments {
             out: self.out.clone(),
             store: self.store.clone(),
             jobs: self.jobs.map(usize::from),
+            memory: self.memory,
             sets: self.sets.clone(),
         }
     }

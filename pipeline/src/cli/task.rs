@@ -20,6 +20,9 @@ pub struct Arguments {
     /// The task, from 0 [default: from the scheduler's environment].
     #[arg(long, value_name = "N")]
     index: Option<usize>,
+    /// Memory that the task may fill, such as `4GiB` [default: half of the machine's].
+    #[arg(long, value_name = "SIZE", value_parser = crate::run::memory::parse)]
+    memory: Option<usize>,
 }
 
 /// Where schedulers put the index of an array job: Slurm, Kubernetes, AWS Batch.
@@ -38,7 +41,8 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<Exit> {
             .and_then(|(name, value)| value.parse().with_context(|| format!("{name}={value} is no index")))?,
     };
     let runtimes = Runtimes::new(&plan, [step])?;
-    let commit = task::run(&plan, step, index, &runtimes)?;
+    let memory = arguments.memory.unwrap_or_else(crate::run::memory::default);
+    let commit = task::run(&plan, step, index, &runtimes, memory)?;
     println!("{} task {index}: {} documents, {} files", step.id, commit.rows, commit.files.len());
     Ok(match commit.quarantined {
         None => Exit::Done,

@@ -23,11 +23,17 @@ pub struct Done {
     pub tasks: u64,
 }
 
-/// Runs every task that is not done yet, `jobs` at a time, steps in the plan's order.
+/// A task that reads, extracts or filters takes about this much beside lists and models, whatever its input: of less memory
+/// a job, fewer run at a time.
+const TASK_BYTES: usize = 256 << 20;
+
+/// Runs every task that is not done yet, at most `jobs` at a time, steps in the plan's order. All that run at a time fill
+/// no more than `memory` bytes: there are fewer of them, and exchanges go to disk.
 ///
 /// # Errors
 /// The first [`ExecError`]; what was committed stays, and the next call goes on from there.
-pub fn run(plan: &Plan, jobs: usize) -> Result<Done, ExecError> {
+pub fn run(plan: &Plan, jobs: usize, memory: usize) -> Result<Done, ExecError> {
+    let jobs = jobs.min(memory / TASK_BYTES).max(1);
     let mut manifests: Vec<Option<Manifest>> = Vec::new();
     for step in &plan.steps {
         manifests.push(StepFolder::new(&plan.store, step).manifest()?);
@@ -49,9 +55,10 @@ pub fn run(plan: &Plan, jobs: usize) -> Result<Done, ExecError> {
         // Only now is there what earlier steps make for this one; and no step's lists and models outlive it.
         let runtimes = Runtimes::new(plan, [*step])?;
         let progress = Progress::new(number + 1, open.len(), step);
+        let memory = memory / jobs.min(step.tasks).max(1);
         let outcome = pool.install(|| {
             (0..step.tasks).into_par_iter().try_for_each(|index| {
-                let commit = task::run(plan, step, index, &runtimes)?;
+                let commit = task::run(plan, step, index, &runtimes, memory)?;
                 tasks.fetch_add(1, Ordering::Relaxed);
                 progress.task(commit.rows);
                 Ok::<(), ExecError>(())

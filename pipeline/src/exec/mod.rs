@@ -3,12 +3,14 @@
 //! Whatever calls them (the local executor, a scheduler's array job, a person), [`task::run`] and [`gate::close`]
 //! are the same functions, and both may be called any number of times, at the same time, and be killed.
 
-mod dedup;
 pub mod gate;
+mod keys;
 pub mod local;
 mod process;
+mod ranks;
 mod segment;
 pub mod store;
+pub mod survivors;
 pub mod task;
 
 use std::collections::BTreeMap;

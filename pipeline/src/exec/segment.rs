@@ -2,25 +2,23 @@
 //! counted, rejects are kept and time is taken.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, LargeStringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
-use gristmill_corpus::keyed::KeyedWriter;
 use gristmill_corpus::manifest::StageCounts;
 use gristmill_corpus::parquet_files::{self, ParquetWriter};
 use gristmill_corpus::{DocBatch, columns};
-use gristmill_stages::dedup::clusters::KeepList;
-use gristmill_stages::stage::{Exchange, Filter, Map, PartWriter, Skipped, SourceOutput, Split};
+use gristmill_stages::stage::{Filter, Map, PartWriter, Skipped, SourceOutput, Split};
 use gristmill_stages::{Documents, StageError, Verdict};
 
-use super::dedup;
 use super::expect_shape;
+use super::keys::KeysOut;
+use super::survivors::Survivors;
 use super::task::{Outcome, TaskContext};
 use crate::plan::{Head, Link, Tail};
 
@@ -39,17 +37,14 @@ pub fn run(
     chain: &[Link],
     tail: &Tail,
 ) -> Result<Outcome, StageError> {
-    let (part, first_row) = match head {
-        Head::Splits { .. } => (None, 0),
-        Head::Parts { steps } => {
-            let (path, first_row) = find_part(context, steps)?;
-            (path, first_row)
-        }
+    let (parts, rows) = match head {
+        Head::Splits { .. } => (Vec::new(), 0..0),
+        Head::Parts { steps, per_task } => find_parts(context, steps, *per_task)?,
     };
     let mut flow = Flow {
         rejects: Rejects { folder: context.folder.to_owned(), writers: BTreeMap::new() },
         source: None,
-        links: links(context, chain, first_row)?,
+        links: links(context, chain, &rows)?,
         end: End::open(context, tail)?,
         rows: 0,
     };
@@ -67,15 +62,13 @@ pub fn run(
             }
         }
         Head::Parts { .. } => {
-            if let Some(path) = part {
-                let only = flow.end.columns(context)?;
-                let only: Option<Vec<&str>> = match &only {
-                    // A chain may read anything; keys read only what they declare.
-                    Some(columns) if flow.links.is_empty() => {
-                        Some(columns.iter().map(String::as_str).collect())
-                    }
-                    _ => None,
-                };
+            let only = flow.end.columns(context)?;
+            let only: Option<Vec<&str>> = match &only {
+                // A chain may read anything; keys read only what they declare.
+                Some(columns) if flow.links.is_empty() => Some(columns.iter().map(String::as_str).collect()),
+                _ => None,
+            };
+            for path in parts {
                 for batch in parquet_files::read(&path, only.as_deref())? {
                     flow.push(batch?)?;
                 }
@@ -85,30 +78,34 @@ pub fn run(
     flow.finish()
 }
 
-/// The file and the dense id of the first row of the part that task `index` reads.
-fn find_part(context: &TaskContext<'_>, steps: &[String]) -> Result<(Option<PathBuf>, u64), StageError> {
-    let mut before = 0;
-    let mut index = context.index;
+/// The files of the parts that this task reads, and the dense ids of their rows.
+fn find_parts(
+    context: &TaskContext<'_>,
+    steps: &[String],
+    per_task: usize,
+) -> Result<(Vec<PathBuf>, Range<u64>), StageError> {
+    let mut wanted = context.index * per_task..(context.index + 1) * per_task;
+    let (mut paths, mut rows, mut before) = (Vec::new(), None, 0);
     for step in steps {
         let (folder, manifest) = context.result(step)?;
-        if let Some(commit) = manifest.commits.get(index) {
-            return Ok((folder.file(commit, DOCUMENTS)?, before + manifest.first_row[index]));
+        let n = manifest.commits.len();
+        for index in wanted.start.min(n)..wanted.end.min(n) {
+            let (first, end) = (before + manifest.first_row[index], before + manifest.first_row[index + 1]);
+            rows = Some(rows.map_or(first..end, |rows: Range<u64>| rows.start..end));
+            paths.extend(folder.file(&manifest.commits[index], DOCUMENTS)?);
         }
-        index -= manifest.commits.len();
+        wanted = wanted.start.saturating_sub(n)..wanted.end.saturating_sub(n);
         before += manifest.rows();
     }
-    Err(StageError::Engine(format!("task {} has no part in {}", context.index, steps.join(", "))))
+    let nothing =
+        || StageError::Engine(format!("task {} has no part in {}", context.index, steps.join(", ")));
+    Ok((paths, rows.ok_or_else(nothing)?))
 }
 
 enum Work<'a> {
     Filter(&'a dyn Filter),
     Map(&'a dyn Map),
-    /// The survivors among this part's rows, and the row that comes next.
-    Survivors {
-        keep: KeepList,
-        next: u64,
-        reason: &'static str,
-    },
+    Survivors(Survivors),
 }
 
 struct LiveLink<'a> {
@@ -119,7 +116,7 @@ struct LiveLink<'a> {
 fn links<'a>(
     context: &TaskContext<'a>,
     chain: &'a [Link],
-    first_row: u64,
+    rows: &Range<u64>,
 ) -> Result<Vec<LiveLink<'a>>, StageError> {
     let mut links = Vec::new();
     for link in chain {
@@ -130,14 +127,7 @@ fn links<'a>(
                 _ => return Err(StageError::Engine(format!("stage `{stage}` is no filter and no map"))),
             },
             Link::Survivors { stage, clusters } => {
-                let exchange = expect_shape!(context.runtimes, stage, Exchange)?;
-                let (folder, manifest) = context.result(clusters)?;
-                let commit = manifest
-                    .commits
-                    .first()
-                    .ok_or_else(|| StageError::Engine(format!("step `{clusters}` left nothing")))?;
-                let keep = dedup::keep_list(&folder, commit)?;
-                (stage, Work::Survivors { keep, next: first_row, reason: exchange.reason() })
+                (stage, Work::Survivors(Survivors::read(context, stage, clusters, rows.clone())?))
             }
         };
         links.push(LiveLink { work, counts: StageCounts::new(stage) });
@@ -198,11 +188,10 @@ impl Flow<'_> {
                     documents = mapped;
                     verdicts
                 }
-                Work::Survivors { keep, next, reason } => {
-                    let first = *next;
-                    *next += documents.len() as u64;
-                    let verdict = |row| if keep.is_kept(row) { Verdict::Keep } else { Verdict::Drop(reason) };
-                    (first..*next).map(verdict).collect()
+                Work::Survivors(survivors) => {
+                    let (with_columns, verdicts) = survivors.apply(documents)?;
+                    documents = with_columns;
+                    verdicts
                 }
             };
             if verdicts.len() != documents.len() {
@@ -315,7 +304,7 @@ impl Rejects {
 #[allow(clippy::large_enum_variant)] // there is one a task
 enum End<'a> {
     Documents { path: PathBuf, writer: Option<ParquetWriter> },
-    Keys { folder: &'a Path, stage: &'a str, exchange: &'a dyn Exchange, keys: KeyedWriter, ranks: Vec<u64> },
+    Keys { stage: &'a str, out: KeysOut<'a> },
     Part(Box<dyn PartWriter>),
 }
 
@@ -325,8 +314,7 @@ impl<'a> End<'a> {
             Tail::Documents => Self::Documents { path: context.folder.join(DOCUMENTS), writer: None },
             Tail::Keys(stage) => {
                 let exchange = expect_shape!(context.runtimes, stage, Exchange)?;
-                let keys = KeyedWriter::new(exchange.partitions());
-                Self::Keys { folder: context.folder, stage, exchange, keys, ranks: Vec::new() }
+                Self::Keys { stage, out: KeysOut::create(context.folder, exchange, context.workspace())? }
             }
             Tail::Write(stage) => {
                 let sink = expect_shape!(context.runtimes, stage, Sink)?;
@@ -360,14 +348,7 @@ impl<'a> End<'a> {
                 let writer = writer.as_mut().expect("made above");
                 Ok(writer.write(batch)?)
             }
-            Self::Keys { exchange, keys, ranks, .. } => {
-                let first = ranks.len() as u64;
-                exchange.keys(documents, &mut |row, partition, key| {
-                    keys.push(partition, key, first + row as u64);
-                })?;
-                ranks.extend(exchange.ranks(documents)?);
-                Ok(())
-            }
+            Self::Keys { out, .. } => out.write(documents),
             Self::Part(writer) => writer.write(documents),
         }
     }
@@ -379,16 +360,7 @@ impl<'a> End<'a> {
                 writer.finish()?;
                 Ok(())
             }
-            Self::Keys { folder, keys, ranks, .. } => {
-                let io = |error: std::io::Error| StageError::Engine(error.to_string());
-                keys.finish(&folder.join(dedup::KEYS)).map_err(io)?;
-                let path = folder.join(dedup::RANKS);
-                let mut out = BufWriter::new(File::create(&path).map_err(io)?);
-                for rank in ranks {
-                    out.write_all(&rank.to_le_bytes()).map_err(io)?;
-                }
-                out.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)
-            }
+            Self::Keys { out, .. } => out.finish(),
             Self::Part(writer) => writer.finish(),
         }
     }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use gristmill_corpus::files;
 use gristmill_corpus::manifest::{Commit, Manifest, StageCounts};
+use gristmill_corpus::sorter::Workspace;
+use gristmill_corpus::{CorpusError, files};
 use gristmill_stages::StageError;
 use gristmill_stages::stage::Artefacts;
 
 use super::store::StepFolder;
-use super::{ExecError, Runtimes, dedup, expect_shape, process, segment};
+use super::{ExecError, Runtimes, expect_shape, process, segment, survivors};
 use crate::plan::{Plan, Step, Work};
 
 /// What the parts of a task hand to each other.
@@ -21,7 +22,12 @@ pub(super) struct TaskContext<'a> {
     /// The attempt's folder.
     pub folder: &'a Path,
     pub artefacts: Artefacts,
+    /// Memory that the task may fill, in bytes; beyond it, exchanges go to disk.
+    pub memory: usize,
 }
+
+/// A folder of an attempt for what does not fit into memory. It is gone before the commit.
+const SPILL: &str = "spill";
 
 /// What a task leaves besides its files.
 #[derive(Default)]
@@ -31,6 +37,11 @@ pub(super) struct Outcome {
 }
 
 impl TaskContext<'_> {
+    /// What the task may use.
+    pub fn workspace(&self) -> Workspace {
+        Workspace::new(&self.folder.join(SPILL), self.memory)
+    }
+
     /// The complete result of a step that this one needs.
     pub fn result(&self, step: &str) -> Result<(StepFolder, Manifest), StageError> {
         let step = self
@@ -45,11 +56,18 @@ impl TaskContext<'_> {
     }
 }
 
-/// Does task `index` of a step, unless it is done. Returns its commit.
+/// Does task `index` of a step, unless it is done. Returns its commit. `memory` is how many bytes it may fill: it decides
+/// how an exchange works, never what comes out.
 ///
 /// # Errors
 /// [`ExecError::Incomplete`] when a step that it needs is, [`ExecError::Task`] when a stage fails.
-pub fn run(plan: &Plan, step: &Step, index: usize, runtimes: &Runtimes) -> Result<Commit, ExecError> {
+pub fn run(
+    plan: &Plan,
+    step: &Step,
+    index: usize,
+    runtimes: &Runtimes,
+    memory: usize,
+) -> Result<Commit, ExecError> {
     if index >= step.tasks {
         let message = format!("step `{}` has {} tasks, there is no index {index}", step.id, step.tasks);
         return Err(ExecError::Usage(message));
@@ -73,7 +91,7 @@ pub fn run(plan: &Plan, step: &Step, index: usize, runtimes: &Runtimes) -> Resul
     }
     let lasting = matches!(step.work, Work::Process { .. });
     let (attempt, folder) = if lasting { store.lasting_attempt(index)? } else { store.new_attempt(index)? };
-    let context = TaskContext { plan, step, index, runtimes, folder: &folder, artefacts };
+    let context = TaskContext { plan, step, index, runtimes, folder: &folder, artefacts, memory };
     let (outcome, quarantined) = match work(&context) {
         Ok(outcome) => (outcome, None),
         Err(StageError::Input { path, message }) if step.split(index).is_some() => {
@@ -96,6 +114,12 @@ pub fn run(plan: &Plan, step: &Step, index: usize, runtimes: &Runtimes) -> Resul
         );
         return Err(ExecError::Task { step: step.id.clone(), task: index, message });
     }
+    match fs::remove_dir_all(folder.join(SPILL)) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(CorpusError::io(&folder, source).into());
+        }
+        _ => {}
+    }
     let Outcome { rows, counts } = outcome;
     let commit = Commit { task: index, attempt, files: files::list(&folder)?, rows, counts, quarantined };
     if store.create_commit(&commit)? {
@@ -103,7 +127,7 @@ pub fn run(plan: &Plan, step: &Step, index: usize, runtimes: &Runtimes) -> Resul
     }
     // Another attempt was first. Its result is the same; this one is no longer needed.
     if !lasting {
-        fs::remove_dir_all(&folder).map_err(|source| gristmill_corpus::CorpusError::io(&folder, source))?;
+        fs::remove_dir_all(&folder).map_err(|source| CorpusError::io(&folder, source))?;
     }
     store
         .commit(index)?
@@ -113,8 +137,9 @@ pub fn run(plan: &Plan, step: &Step, index: usize, runtimes: &Runtimes) -> Resul
 fn work(context: &TaskContext<'_>) -> Result<Outcome, StageError> {
     match &context.step.work {
         Work::Segment { head, chain, tail } => segment::run(context, head, chain, tail),
-        Work::Reduce { keys, .. } => dedup::reduce(context, keys),
-        Work::Clusters { keys, edges, .. } => dedup::clusters(context, keys, edges),
+        Work::Reduce { stage, keys } => survivors::reduce(context, stage, keys),
+        Work::Forests { keys, forests, .. } => survivors::merge(context, keys, forests),
+        Work::Clusters { keys, forests, .. } => survivors::decide(context, keys, forests),
         Work::Gather { stage, parts } => {
             let gather = expect_shape!(context.runtimes, stage, Gather)?;
             let (folder, manifest) = context.result(parts)?;
@@ -137,7 +162,7 @@ fn work(context: &TaskContext<'_>) -> Result<Outcome, StageError> {
 }
 
 fn empty(folder: &Path) -> Result<(), ExecError> {
-    let io = |source| gristmill_corpus::CorpusError::io(folder, source);
+    let io = |source| CorpusError::io(folder, source);
     fs::remove_dir_all(folder).map_err(io)?;
     fs::create_dir(folder).map_err(io)?;
     Ok(())

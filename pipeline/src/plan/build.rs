@@ -11,7 +11,7 @@ use gristmill_corpus::fingerprint::Fingerprint;
 use gristmill_stages::stage::{ArtefactRef, BuildContext, Runtime, Shape};
 use serde_json::{Value, json};
 
-use super::{FORMAT, Head, Link, Plan, PlanSplit, PlanStage, Step, Tail, Work};
+use super::{FOREST_FAN_IN, FORMAT, Head, Link, Plan, PlanSplit, PlanStage, Step, Tail, Work};
 use crate::config::{Recipe, RecipeStage, StageOutput};
 
 /// Why a recipe without mistakes cannot be planned.
@@ -99,17 +99,7 @@ impl Planner<'_> {
                 }
             }
             Shape::Exchange => {
-                let steps = self.kept_inputs(index);
-                let head = Head::Parts { steps };
-                let keys = format!("{id}.keys");
-                self.segment(&keys, Upstream { head, chain: Vec::new() }, Tail::Keys(id.clone()), false);
-                let edges = format!("{id}.edges");
-                let tasks = self.partitions(index)?;
-                let work = Work::Reduce { stage: id.clone(), keys: keys.clone() };
-                self.push(&edges, tasks, work, vec![keys.clone()], false);
-                let clusters = format!("{id}.clusters");
-                let work = Work::Clusters { stage: id.clone(), keys: keys.clone(), edges: edges.clone() };
-                self.push(&clusters, 1, work, vec![keys, edges], false);
+                self.exchange(index)?;
                 if self.must_keep(index) {
                     let upstream = self.upstream(index)?;
                     self.segment(&id, upstream, Tail::Documents, false);
@@ -146,6 +136,34 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Keys of all documents, a forest for each partition of keys, a tree of merges, and the survivors.
+    fn exchange(&mut self, index: usize) -> Result<(), PlanError> {
+        let stage = self.stage(index).id.clone();
+        let mut head = self.parts(index);
+        if let Head::Parts { steps, per_task } = &mut head {
+            let parts: usize = steps.iter().map(|step| self.find(step).tasks).sum();
+            *per_task = parts.div_ceil(MOST_KEY_FILES).max(1);
+        }
+        let keys = format!("{stage}.keys");
+        self.segment(&keys, Upstream { head, chain: Vec::new() }, Tail::Keys(stage.clone()), false);
+        let mut forests = format!("{stage}.forests");
+        let mut tasks = self.partitions(index)?;
+        let work = Work::Reduce { stage: stage.clone(), keys: keys.clone() };
+        self.push(&forests, tasks, work, vec![keys.clone()], false);
+        while tasks > FOREST_FAN_IN {
+            tasks = tasks.div_ceil(FOREST_FAN_IN);
+            let merged = format!("{stage}.forests-{tasks}");
+            let needs = vec![keys.clone(), forests.clone()];
+            let work = Work::Forests { stage: stage.clone(), keys: keys.clone(), forests };
+            self.push(&merged, tasks, work, needs, false);
+            forests = merged;
+        }
+        let needs = vec![keys.clone(), forests.clone()];
+        let work = Work::Clusters { stage: stage.clone(), keys, forests };
+        self.push(&format!("{stage}.clusters"), 1, work, needs, false);
+        Ok(())
+    }
+
     /// Whether the documents of a stage are kept on disk: someone asks for it, or more than one stage reads
     /// them, or a reader needs them as a whole, or nobody reads them and they are the result.
     fn must_keep(&self, index: usize) -> bool {
@@ -165,7 +183,7 @@ impl Planner<'_> {
                 chain: Vec::new(),
             }),
             Shape::Exchange => {
-                let head = Head::Parts { steps: self.kept_inputs(index) };
+                let head = self.parts(index);
                 let clusters = format!("{}.clusters", stage.id);
                 Ok(Upstream { head, chain: vec![Link::Survivors { stage: stage.id.clone(), clusters }] })
             }
@@ -181,14 +199,16 @@ impl Planner<'_> {
     fn input_of(&self, index: usize) -> Result<Upstream, PlanError> {
         let inputs = &self.stage(index).inputs;
         if inputs.iter().all(|input| self.materialised.contains_key(input)) {
-            return Ok(Upstream { head: Head::Parts { steps: self.kept_inputs(index) }, chain: Vec::new() });
+            return Ok(Upstream { head: self.parts(index), chain: Vec::new() });
         }
         self.upstream(inputs[0])
     }
 
-    fn kept_inputs(&self, index: usize) -> Vec<String> {
+    /// The documents that stage `index` reads, which are kept, one part a task.
+    fn parts(&self, index: usize) -> Head {
         let inputs = &self.stage(index).inputs;
-        inputs.iter().filter_map(|input| self.materialised.get(input).cloned()).collect()
+        let steps = inputs.iter().filter_map(|input| self.materialised.get(input).cloned()).collect();
+        Head::Parts { steps, per_task: 1 }
     }
 
     fn segment(&mut self, id: &str, upstream: Upstream, tail: Tail, publish: bool) {
@@ -196,9 +216,10 @@ impl Planner<'_> {
         let mut needs = Vec::new();
         let tasks = match &head {
             Head::Splits { splits, .. } => splits.len(),
-            Head::Parts { steps } => {
+            Head::Parts { steps, per_task } => {
                 needs.extend(steps.iter().cloned());
-                steps.iter().map(|step| self.find(step).tasks).sum()
+                let parts: usize = steps.iter().map(|step| self.find(step).tasks).sum();
+                parts.div_ceil(*per_task)
             }
         };
         for link in &chain {
@@ -276,8 +297,9 @@ impl Planner<'_> {
             Work::Segment { tail: Tail::Keys(_), .. } => "keys",
             Work::Segment { tail: Tail::Write(_), .. } => "write",
             Work::Segment { tail: Tail::Collect(_), .. } => "collect",
-            Work::Reduce { .. } => "reduce",
-            Work::Clusters { .. } => "clusters",
+            Work::Reduce { .. } => "forest",
+            Work::Forests { .. } => "forests",
+            Work::Clusters { .. } => "survivors",
             Work::Gather { .. } => "gather",
             Work::Process { .. } => "process",
         };
@@ -353,6 +375,10 @@ impl Planner<'_> {
         }
     }
 }
+
+/// A reducer reads at most this many files of keys: with partitions of a gigabyte, each read is a megabyte. More parts than
+/// these are read several by one task.
+const MOST_KEY_FILES: usize = 1000;
 
 /// Counts up when the engine itself gives other bytes for the same stages.
 const ENGINE_VERSION: u32 = 1;

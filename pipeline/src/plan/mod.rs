@@ -15,7 +15,10 @@ use serde_json::Value;
 pub use build::PlanError;
 
 /// The file's format; counts up when old plans can no longer be read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// So many forests of an exchange are merged by one task: a tree of that width over the partitions.
+pub const FOREST_FAN_IN: usize = 16;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,21 +85,30 @@ pub enum Work {
         /// Where they go.
         tail: Tail,
     },
-    /// Equal keys of one partition to edges between documents.
+    /// Equal keys of one partition to a forest of the documents that share them.
     Reduce {
         /// The exchange.
         stage: String,
         /// The step that wrote the keys.
         keys: String,
     },
-    /// Edges of all partitions to the list of survivors. One task.
+    /// Forests, [`FOREST_FAN_IN`] at a time, to one.
+    Forests {
+        /// The exchange.
+        stage: String,
+        /// The step that wrote keys.
+        keys: String,
+        /// The step that wrote the forests.
+        forests: String,
+    },
+    /// The last forests to the list of survivors. One task.
     Clusters {
         /// The exchange.
         stage: String,
         /// The step that wrote keys and ranks.
         keys: String,
-        /// The step that wrote edges.
-        edges: String,
+        /// The step that wrote the forests.
+        forests: String,
     },
     /// Parts of all splits to one result. One task.
     Gather {
@@ -125,10 +137,12 @@ pub enum Head {
         /// The files.
         splits: Vec<PlanSplit>,
     },
-    /// Documents that other steps left, one task of theirs a task.
+    /// Documents that other steps left.
     Parts {
         /// The steps, in the order of the `input` key.
         steps: Vec<String>,
+        /// How many tasks of theirs one task reads.
+        per_task: usize,
     },
 }
 
@@ -227,6 +241,7 @@ impl Step {
                 head.into_iter().chain(chain).chain(tail).collect()
             }
             Work::Reduce { stage, .. }
+            | Work::Forests { stage, .. }
             | Work::Clusters { stage, .. }
             | Work::Gather { stage, .. }
             | Work::Process { stage, .. } => vec![stage],

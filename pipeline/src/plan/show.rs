@@ -2,7 +2,7 @@
 
 use gristmill_corpus::CorpusError;
 
-use super::{Head, Link, Plan, Step, Tail, Work};
+use super::{FOREST_FAN_IN, Head, Link, Plan, Step, Tail, Work};
 use crate::exec::store::StepFolder;
 use crate::run::funnel::table;
 
@@ -31,7 +31,8 @@ fn describe(step: &Step) -> String {
         Work::Segment { head, chain, tail } => {
             let mut words = vec![match head {
                 Head::Splits { stage, splits } => format!("{stage} ({} files)", splits.len()),
-                Head::Parts { steps } => format!("[{}]", steps.join(" + ")),
+                Head::Parts { steps, per_task: 1 } => format!("[{}]", steps.join(" + ")),
+                Head::Parts { steps, per_task } => format!("[{}] x {per_task}", steps.join(" + ")),
             }];
             words.extend(chain.iter().map(|link| match link {
                 Link::Stage(stage) => stage.clone(),
@@ -45,8 +46,9 @@ fn describe(step: &Step) -> String {
             });
             words.join(" -> ")
         }
-        Work::Reduce { keys, .. } => format!("[{keys}] -> edges between documents that share a key"),
-        Work::Clusters { edges, .. } => format!("[{edges}] -> clusters -> survivors"),
+        Work::Reduce { keys, .. } => format!("[{keys}] -> forest of documents that share keys"),
+        Work::Forests { forests, .. } => format!("[{forests}] x {FOREST_FAN_IN} -> forest"),
+        Work::Clusters { forests, .. } => format!("[{forests}] -> clusters -> survivors"),
         Work::Gather { stage, parts } => format!("[{parts}] -> {stage}"),
         Work::Process { stage, input } => format!("[{input}] -> {stage}"),
     }

@@ -1,5 +1,6 @@
 //! Shows what a run kept and dropped, and why.
 
+pub mod clusters;
 pub mod diff;
 pub mod parts;
 pub mod preview;

@@ -1,6 +1,7 @@
 //! From a recipe to published results.
 
 pub mod funnel;
+pub mod memory;
 mod publish;
 pub mod summary;
 
@@ -24,6 +25,8 @@ pub struct RunOptions {
     pub store: Option<PathBuf>,
     /// Tasks at a time; the number of cores unless given.
     pub jobs: Option<usize>,
+    /// Bytes that all tasks together may fill; half of the machine's memory unless given.
+    pub memory: Option<usize>,
     /// Changes to the recipe: see `--set`.
     pub sets: Vec<String>,
 }
@@ -60,7 +63,7 @@ pub fn run(options: &RunOptions) -> anyhow::Result<Finished> {
     files::create_folder(&plan.store).context("cannot make the store; `--store DIR` names another")?;
     files::write_json(&out.join("plan.json"), &plan)?;
     let jobs = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let done = local::run(&plan, jobs)?;
+    let done = local::run(&plan, jobs, options.memory.unwrap_or_else(memory::default))?;
     publish::publish(&plan, &done.manifests, &out)?;
     Ok(Finished { plan, out, done })
 }

@@ -103,6 +103,15 @@ impl MinHasher {
 
     /// The `bands * rows` minima of a text, or `None` when it has fewer words than a shingle.
     pub fn signature<'s>(&self, text: &str, scratch: &'s mut Scratch) -> Option<&'s [u32]> {
+        self.signature_of(text, scratch, |_| {})
+    }
+
+    fn signature_of<'s>(
+        &self,
+        text: &str,
+        scratch: &'s mut Scratch,
+        mut see: impl FnMut(&[u32]),
+    ) -> Option<&'s [u32]> {
         let Scratch { words, hashes, shingles, minima } = scratch;
         let n = self.parameters.ngram;
         minima.clear();
@@ -115,6 +124,7 @@ impl MinHasher {
                 shingles.clear();
                 self.roll(hashes, |shingle| shingles.push((shingle >> 32) as u32));
                 (self.update)(&self.permutations, shingles, minima);
+                see(shingles);
                 // The next shingle begins with the last n - 1 words.
                 hashes.drain(..hashes.len() - (n - 1));
             }
@@ -168,6 +178,58 @@ impl MinHasher {
             self.push_keys(signature, keys);
         }
     }
+}
+
+/// How many hashes a sketch holds at most: those of all different shingles of most pages, so that their similarity is
+/// exact. Beyond, the standard error is at most .016.
+pub const SKETCH: usize = 1024;
+
+impl MinHasher {
+    /// The keys of a text, and its sketch: the [`SKETCH`] smallest hashes of its set, ascending. Both are empty when the
+    /// text is too short.
+    pub fn keys_and_sketch(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        keys: &mut Vec<u64>,
+        sketch: &mut Vec<u32>,
+    ) {
+        keys.clear();
+        sketch.clear();
+        // Cut down whenever it has grown to many times what stays, and always far from sorting each chunk anew.
+        let keep = |sketch: &mut Vec<u32>| {
+            sketch.sort_unstable();
+            sketch.dedup();
+            sketch.truncate(SKETCH);
+        };
+        let signature = self.signature_of(text, scratch, |shingles| {
+            sketch.extend_from_slice(shingles);
+            if sketch.len() > 16 * SKETCH {
+                keep(sketch);
+            }
+        });
+        if let Some(signature) = signature {
+            self.push_keys(signature, keys);
+        }
+        keep(sketch);
+    }
+}
+
+/// The Jaccard similarity of two sets by their sketches: the share of common hashes among the [`SKETCH`] smallest of both
+/// together. Exact when neither set is larger than a sketch, otherwise unbiased but for repetitions (bottom-k sketches:
+/// Broder 1997; Cohen and Kaplan 2007). 0 when both are empty.
+pub fn sketched_jaccard(a: &[u32], b: &[u32]) -> f64 {
+    let (mut i, mut j, mut common, mut all) = (0, 0, 0_usize, 0_usize);
+    while all < SKETCH && i < a.len() && j < b.len() {
+        common += usize::from(a[i] == b[j]);
+        let (x, y) = (a[i], b[j]);
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+        all += 1;
+    }
+    // What is left of one of them, as far as it still belongs to the smallest.
+    all += (a.len() - i + b.len() - j).min(SKETCH - all);
+    if all == 0 { 0.0 } else { common as f64 / all as f64 }
 }
 
 /// The estimated Jaccard similarity of two documents: the share of equal minima of two equally long signatures.
@@ -478,6 +540,30 @@ mod tests {
                 shared + 2 * own
             );
         }
+    }
+
+    #[test]
+    fn sketches_are_exact_for_pages_and_close_for_books() {
+        let hasher = hasher(1, 14, 8, 1);
+        let (mut scratch, mut keys) = (Scratch::default(), Vec::new());
+        for (shared, own) in [(0, 5), (80, 10), (700, 50), (3000, 500), (20_000, 3000)] {
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            let first = text_of((0..shared).chain(100_000..100_000 + own));
+            let second = text_of((0..shared).chain(200_000..200_000 + own));
+            hasher.keys_and_sketch(&first, &mut scratch, &mut keys, &mut a);
+            hasher.keys_and_sketch(&second, &mut scratch, &mut keys, &mut b);
+            assert!(a.is_sorted() && a.len() == SKETCH.min((shared + own) as usize));
+            let (estimate, exact) =
+                (sketched_jaccard(&a, &b), jaccard(&hasher.shingles(&first), &hasher.shingles(&second)));
+            let bound = if a.len() < SKETCH { 1e-9 } else { 0.05 };
+            assert!((estimate - exact).abs() < bound, "{shared} {own}: {estimate} {exact}");
+            assert!((sketched_jaccard(&b, &a) - estimate).abs() < 1e-12, "symmetric");
+        }
+        assert_eq!(sketched_jaccard(&[], &[]), 0.0);
+        let mut plain = Vec::new();
+        hasher.keys(&text_of(0..50), &mut scratch, &mut plain);
+        hasher.keys_and_sketch(&text_of(0..50), &mut scratch, &mut keys, &mut Vec::new());
+        assert_eq!(plain, keys, "a sketch changes no key");
     }
 
     #[test]

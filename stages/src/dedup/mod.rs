@@ -1,10 +1,12 @@
 //! Deduplication: what makes two documents the same, and which of them stays.
 //!
 //! [`normalise`] turns text into hashed words, [`minhash`] words into band keys; an exchange brings equal keys together,
-//! [`clusters`] turns groups into edges, edges into clusters and clusters into keep-lists. The
-//! stages themselves are `minhash_dedup`, `exact_dedup` and `url_dedup`, each in the file of its name.
+//! [`components`] finds what hangs together, [`clusters`] makes edges of groups and keep-lists of clusters. The stages
+//! themselves are `minhash_dedup`, `exact_dedup` and `url_dedup`, each in the file of its name.
 
 pub mod clusters;
+pub mod components;
+pub mod exchange;
 pub mod minhash;
 pub mod normalise;
 pub mod survivor;

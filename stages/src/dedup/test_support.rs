@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, LargeStringArray};
 use arrow::record_batch::RecordBatch;
 use gristmill_corpus::{DocBatch, columns};
 
-use super::clusters::{Clusters, components, stars};
+use super::clusters::verified_stars;
+use super::components::components;
 use crate::documents::Documents;
 use crate::stage::{BuildContext, Exchange, Runtime, StageConfig};
 
@@ -33,22 +34,35 @@ pub fn build(config: &impl StageConfig) -> Box<dyn Exchange> {
 /// Which documents stay, over all batches.
 pub fn dedup(exchange: &dyn Exchange, batches: &[Documents]) -> Vec<bool> {
     let mut rows: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
-    let mut ranks = Vec::new();
+    let (mut ranks, mut sketches) = (Vec::new(), Vec::new());
     for batch in batches {
         let first = ranks.len();
-        exchange
-            .keys(batch, &mut |row, partition, key| {
-                assert!(partition < exchange.partitions() && row < batch.len());
-                rows.entry(partition).or_default().push((key, (first + row) as u64));
-            })
-            .unwrap();
+        let mut emit = |row, partition, key| {
+            assert!(partition < exchange.partitions() && row < batch.len());
+            rows.entry(partition).or_default().push((key, (first + row) as u64));
+        };
+        match exchange.verifier() {
+            None => exchange.keys(batch, &mut emit).unwrap(),
+            Some(verifier) => {
+                verifier.keys(batch, &mut emit, &mut |sketch| sketches.push(sketch.to_vec())).unwrap();
+            }
+        }
         ranks.extend(exchange.ranks(batch).unwrap());
         assert_eq!(ranks.len(), first + batch.len());
     }
+    let agree = |a: u64, b: u64| {
+        Ok::<_, String>(match exchange.verifier() {
+            None => true,
+            Some(verifier) => verifier.agree(&sketches[a as usize], &sketches[b as usize]),
+        })
+    };
     let edges = rows.into_values().flat_map(|mut rows| {
         rows.sort_unstable();
-        stars(rows.into_iter().map(Ok::<_, String>)).map(Result::unwrap).collect::<Vec<_>>()
+        verified_stars(rows.into_iter().map(Ok), agree).map(Result::unwrap).collect::<Vec<_>>()
     });
-    let clusters = Clusters::new(components(ranks.len() as u64, edges), |document| ranks[document as usize]);
-    (0..ranks.len() as u64).map(|document| clusters.keep().is_kept(document)).collect()
+    let labels = components(ranks.len() as u64, edges);
+    let best = |cluster: u64| {
+        (0..labels.len()).filter(|row| labels[*row] == cluster).min_by_key(|row| (ranks[*row], *row))
+    };
+    (0..labels.len()).map(|row| best(labels[row]) == Some(row)).collect()
 }
