@@ -211,6 +211,18 @@ def duplicates(run, truth, fate):
     print("By kind:\n")
     table(["kind", "mean similarity seen", "promised", "in one cluster"], rows)
 
+    # All pairs that have enough in common, injected or not. What hundreds of pages share (menus) makes none alike.
+    postings = collections.defaultdict(list)
+    for i, shingle_set in enumerate(sets):
+        for shingle in shingle_set:
+            postings[shingle].append(i)
+    candidates = {
+        (a, b) for found in postings.values() if len(found) <= 100 for n, b in enumerate(found) for a in found[:n]
+    }
+    alike = [(a, b, s) for a, b in candidates if (s := jaccard(sets[a], sets[b])) >= 0.5]
+    print("All pairs of texts that are alike by half, injected or by nature:\n")
+    table(["similarity", "pairs", "promised", "in one cluster"], rows_of(alike, lambda a, b, given: given))
+
     # Equal bodies, and equal texts.
     for name, key in (
         ("bodies (`payload_sha1`)", lambda i: truth[documents[i]["id"]]["payload_sha1"]),

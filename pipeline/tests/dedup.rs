@@ -327,6 +327,53 @@ fn a_column_decides_who_stays() {
     assert!(text(&check.stderr).contains("needs the column `score`"), "{}", text(&check.stderr));
 }
 
+/// A second crawl against the first: what the first has is dropped, without its text, and nothing of the first comes out.
+#[test]
+fn a_crawl_is_compared_with_an_earlier_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = recipe(&folder.path().join("first"), 3, 4, "");
+    // Half of the first crawl again, and one page that is new.
+    let second =
+        recipe(&folder.path().join("second"), 1, 4, "against = [\"../out-first\"]\nsurvivor = \"longest\"");
+    let file = folder.path().join("second/000.jsonl");
+    let page =
+        json!({"id": "new", "url": "", "text": (0..90).map(|n| word(9000 + n) + " ").collect::<String>()});
+    let lines = fs::read_to_string(&file).unwrap();
+    let half: Vec<&str> = lines.lines().skip(150).collect();
+    fs::write(&file, format!("{}\n{page}\n{page}\n", half.join("\n"))).unwrap();
+    let early =
+        gristmill().arg("run").arg(&second).arg("--out").arg(folder.path().join("x")).output().unwrap();
+    assert_eq!(early.status.code(), Some(2), "{}", text(&early.stderr));
+    assert!(text(&early.stderr).contains("no earlier run is there"), "{}", text(&early.stderr));
+
+    let (out_first, out) = (folder.path().join("out-first"), folder.path().join("out"));
+    run(&first, &out_first, &[]);
+    // The old documents are not needed any more, nor their Parquet files.
+    for entry in fs::read_dir(folder.path().join("first")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    run(&second, &out, &[]);
+    let found = survivors(&out);
+    assert_eq!(ids(&found), ["new"], "only what the first crawl has not");
+    let again = run(&second, &out, &[]);
+    assert!(text(&again.stderr).contains("nothing to do"), "{}", text(&again.stderr));
+    let shown = gristmill()
+        .arg("preview")
+        .arg(&out)
+        .args(["--stage", "minhash_dedup", "--clusters"])
+        .output()
+        .unwrap();
+    assert!(text(&shown.stdout).contains("(of an earlier run)"), "{}", text(&shown.stdout));
+
+    let other = fs::read_to_string(&second).unwrap().replace("partitions = 4", "partitions = 5");
+    fs::write(&second, other).unwrap();
+    let wrong = gristmill().arg("run").arg(&second).arg("--out").arg(&out).output().unwrap();
+    assert!(text(&wrong.stderr).contains("its keys are made otherwise"), "{}", text(&wrong.stderr));
+}
+
 #[test]
 fn clusters_are_shown_with_their_true_similarity() {
     let folder = tempfile::tempdir().unwrap();

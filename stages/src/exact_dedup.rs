@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::dedup::partition_of;
+use crate::dedup::scope::{Scope, scoped};
 use crate::dedup::survivor::Survivor;
 use crate::documents::Documents;
 use crate::stage::{
@@ -25,6 +26,12 @@ pub struct ExactDedup {
     /// Which document of a group stays: `first` in the order of the input, `newest`, `oldest` (`longest` is `first`
     /// here), or the one with the best value in a column: `{ highest = "score" }`, `{ lowest = "priority" }`.
     pub survivor: Survivor,
+    /// Which documents may be duplicates of each other: `all`, or those of the same `dump` (one of each group stays in every
+    /// crawl, as FineWeb does).
+    pub scope: Scope,
+    /// Folders of earlier runs, relative to the recipe: a document that has a duplicate there is dropped. Their keys are
+    /// read from their stores, their text is not. Keys of both must be made alike (`partitions`, `scope`).
+    pub against: Vec<String>,
     /// Adds the columns `exact_cluster_id` (the position of the group's first document in this stage's input) and
     /// `exact_cluster_size` (documents of the group, 1 without duplicates) to what stays.
     pub cluster_columns: bool,
@@ -36,6 +43,8 @@ impl Default for ExactDedup {
     fn default() -> Self {
         Self {
             survivor: Survivor::First,
+            scope: Scope::All,
+            against: Vec::new(),
             cluster_columns: false,
             partitions: NonZeroU32::MIN.saturating_add(15),
         }
@@ -51,14 +60,16 @@ impl StageConfig for ExactDedup {
     fn declares(&self) -> Declares {
         let mut reads = vec![columns::TEXT.to_owned()];
         reads.extend(self.survivor.reads());
+        reads.extend(self.scope.reads());
         reads.dedup();
         let writes = self.columns().map(|columns| columns.names()).unwrap_or_default();
-        Declares { reads, writes, ..Declares::default() }
+        Declares { reads, writes, earlier: self.against.clone(), ..Declares::default() }
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
         Ok(Runtime::Exchange(Box::new(EqualTexts {
             survivor: self.survivor.clone(),
+            scope: self.scope,
             columns: self.columns(),
             partitions: self.partitions.get(),
         })))
@@ -73,6 +84,7 @@ impl ExactDedup {
 
 struct EqualTexts {
     survivor: Survivor,
+    scope: Scope,
     columns: Option<ClusterColumns>,
     partitions: u32,
 }
@@ -84,11 +96,16 @@ impl Exchange for EqualTexts {
 
     fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
         let texts = documents.strings(columns::TEXT)?;
+        let salts = self.scope.salts(documents)?;
         for row in 0..documents.len() {
             let text = texts.value(row);
             if !text.is_empty() {
                 let hash = xxh3_128(text.as_bytes());
-                emit(row, partition_of((hash >> 64) as u64, self.partitions), hash as u64);
+                emit(
+                    row,
+                    partition_of((hash >> 64) as u64, self.partitions),
+                    scoped(hash as u64, salts[row]),
+                );
             }
         }
         Ok(())
@@ -100,6 +117,10 @@ impl Exchange for EqualTexts {
 
     fn reason(&self) -> Reason {
         "exact_duplicate"
+    }
+
+    fn key_format(&self) -> String {
+        format!("exact_dedup {} partitions, scope {:?}", self.partitions, self.scope)
     }
 
     fn cluster_columns(&self) -> Option<ClusterColumns> {
@@ -119,6 +140,15 @@ mod tests {
         assert_eq!(dedup(&*build(&ExactDedup::default()), &[batch()]), [true, true, true, false, true, true]);
         let across = dedup(&*build(&ExactDedup::default()), &[batch(), batch()]);
         assert_eq!(across[6..], [false, true, false, false, true, false]);
+    }
+
+    #[test]
+    fn every_dump_may_keep_one() {
+        let texts = ["a", "a", "a", "b"];
+        let dumps = std::sync::Arc::new(arrow::array::LargeStringArray::from(vec!["1", "2", "1", "2"]));
+        let batch = documents(&texts, &texts, &texts).with_column(columns::DUMP, dumps).unwrap();
+        let stage = build(&ExactDedup { scope: Scope::Dump, ..ExactDedup::default() });
+        assert_eq!(dedup(&*stage, &[batch]), [true, true, false, true]);
     }
 
     #[test]

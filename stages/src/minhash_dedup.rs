@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dedup::minhash::{MinHashParameters, MinHasher, Scratch, sketched_jaccard};
 use crate::dedup::partition_of;
+use crate::dedup::scope::{Scope, scoped};
 use crate::dedup::survivor::Survivor;
 use crate::documents::Documents;
 use crate::stage::{
@@ -45,6 +46,12 @@ pub struct MinHashDedup {
     /// Which document of a group stays: `first` in the order of the input, `longest`, `newest`, `oldest`, or the one with
     /// the best value in a column: `{ highest = "score" }`, `{ lowest = "priority" }`.
     pub survivor: Survivor,
+    /// Which documents may be duplicates of each other: `all`, or those of the same `dump` (one of each group stays in every
+    /// crawl, as FineWeb does).
+    pub scope: Scope,
+    /// Folders of earlier runs, relative to the recipe: a document that has a duplicate there is dropped. Their keys are
+    /// read from their stores, their text is not. Keys of both must be made alike (`ngram`, `bands`, `rows`, `seed`, `partitions`, `scope`, with or without `verify`).
+    pub against: Vec<String>,
     /// Adds the columns `minhash_cluster_id` (the position of the group's first document in this stage's input) and
     /// `minhash_cluster_size` (documents of the group, 1 without duplicates) to what stays.
     pub cluster_columns: bool,
@@ -67,6 +74,8 @@ impl Default for MinHashDedup {
             rows: at_least_one(8),
             verify: 0.7,
             survivor: Survivor::First,
+            scope: Scope::All,
+            against: Vec::new(),
             cluster_columns: true,
             seed: 1,
             partitions: at_least_one(16),
@@ -86,9 +95,10 @@ impl StageConfig for MinHashDedup {
     fn declares(&self) -> Declares {
         let mut reads = vec![columns::TEXT.to_owned()];
         reads.extend(self.survivor.reads());
+        reads.extend(self.scope.reads());
         reads.dedup();
         let writes = self.columns().map(|columns| columns.names()).unwrap_or_default();
-        Declares { reads, writes, ..Declares::default() }
+        Declares { reads, writes, earlier: self.against.clone(), ..Declares::default() }
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
@@ -110,6 +120,7 @@ impl StageConfig for MinHashDedup {
             hasher: MinHasher::new(self.parameters()),
             verify: self.verify,
             survivor: self.survivor.clone(),
+            scope: self.scope,
             columns: self.columns(),
             partitions: self.partitions.get(),
         })))
@@ -136,6 +147,7 @@ struct NearDuplicates {
     hasher: MinHasher,
     verify: f64,
     survivor: Survivor,
+    scope: Scope,
     columns: Option<ClusterColumns>,
     partitions: u32,
 }
@@ -148,10 +160,12 @@ impl Exchange for NearDuplicates {
     fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
         let texts = documents.strings(columns::TEXT)?;
         let (mut scratch, mut keys) = (Scratch::default(), Vec::new());
+        let salts = self.scope.salts(documents)?;
         for row in 0..documents.len() {
             self.hasher.keys(texts.value(row), &mut scratch, &mut keys);
             for key in &keys {
-                emit(row, partition_of(*key, self.partitions), *key);
+                let key = scoped(*key, salts[row]);
+                emit(row, partition_of(key, self.partitions), key);
             }
         }
         Ok(())
@@ -163,6 +177,16 @@ impl Exchange for NearDuplicates {
 
     fn reason(&self) -> Reason {
         "near_duplicate"
+    }
+
+    fn key_format(&self) -> String {
+        let MinHashParameters { ngram, bands, rows, seed } = self.hasher.parameters();
+        format!(
+            "minhash_dedup {ngram}-grams, {bands} bands of {rows} rows, seed {seed}, {} partitions, scope {:?}, {} sketches",
+            self.partitions,
+            self.scope,
+            if self.verify > 0.0 { "with" } else { "without" }
+        )
     }
 
     fn verifier(&self) -> Option<&dyn Verifier> {
@@ -183,10 +207,12 @@ impl Verifier for NearDuplicates {
     ) -> Result<(), StageError> {
         let texts = documents.strings(columns::TEXT)?;
         let (mut scratch, mut keys, mut hashes) = (Scratch::default(), Vec::new(), Vec::new());
+        let salts = self.scope.salts(documents)?;
         for row in 0..documents.len() {
             self.hasher.keys_and_sketch(texts.value(row), &mut scratch, &mut keys, &mut hashes);
             for key in &keys {
-                emit(row, partition_of(*key, self.partitions), *key);
+                let key = scoped(*key, salts[row]);
+                emit(row, partition_of(key, self.partitions), key);
             }
             sketch(&hashes);
         }

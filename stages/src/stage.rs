@@ -85,6 +85,8 @@ pub struct Declares {
     pub files: Vec<String>,
     /// What other stages make for this one.
     pub artefacts: Vec<ArtefactRef>,
+    /// Folders of earlier runs whose documents an exchange counts as seen, as written in the recipe.
+    pub earlier: Vec<String>,
 }
 
 impl Declares {
@@ -240,6 +242,8 @@ pub trait Exchange: Send + Sync {
     fn ranks(&self, documents: &Documents) -> Result<Vec<u64>, StageError>;
     /// Why the others are dropped.
     fn reason(&self) -> Reason;
+    /// Everything that decides keys, partitions and sketches: runs that say the same can be compared with each other.
+    fn key_format(&self) -> String;
     /// A second look at documents that share a key, if there is one.
     fn verifier(&self) -> Option<&dyn Verifier> {
         None

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::dedup::partition_of;
+use crate::dedup::scope::{Scope, scoped};
 use crate::dedup::survivor::Survivor;
 use crate::dedup::url::canonical_url;
 use crate::documents::Documents;
@@ -29,6 +30,12 @@ pub struct UrlDedup {
     /// Which document of a group stays: `first` in the order of the input, `longest`, `newest`, `oldest`, or the one with
     /// the best value in a column: `{ highest = "score" }`, `{ lowest = "priority" }`.
     pub survivor: Survivor,
+    /// Which documents may be duplicates of each other: `all`, or those of the same `dump` (one of each group stays in every
+    /// crawl, as FineWeb does).
+    pub scope: Scope,
+    /// Folders of earlier runs, relative to the recipe: a document that has a duplicate there is dropped. Their keys are
+    /// read from their stores, their text is not. Keys of both must be made alike (`partitions`, `scope`).
+    pub against: Vec<String>,
     /// Adds the columns `url_cluster_id` (the position of the group's first document in this stage's input) and
     /// `url_cluster_size` (documents of the group, 1 without duplicates) to what stays.
     pub cluster_columns: bool,
@@ -40,6 +47,8 @@ impl Default for UrlDedup {
     fn default() -> Self {
         Self {
             survivor: Survivor::First,
+            scope: Scope::All,
+            against: Vec::new(),
             cluster_columns: false,
             partitions: NonZeroU32::MIN.saturating_add(15),
         }
@@ -55,13 +64,15 @@ impl StageConfig for UrlDedup {
     fn declares(&self) -> Declares {
         let mut reads = vec![columns::URL.to_owned()];
         reads.extend(self.survivor.reads());
+        reads.extend(self.scope.reads());
         let writes = self.columns().map(|columns| columns.names()).unwrap_or_default();
-        Declares { reads, writes, ..Declares::default() }
+        Declares { reads, writes, earlier: self.against.clone(), ..Declares::default() }
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
         Ok(Runtime::Exchange(Box::new(EqualAddresses {
             survivor: self.survivor.clone(),
+            scope: self.scope,
             columns: self.columns(),
             partitions: self.partitions.get(),
         })))
@@ -76,6 +87,7 @@ impl UrlDedup {
 
 struct EqualAddresses {
     survivor: Survivor,
+    scope: Scope,
     columns: Option<ClusterColumns>,
     partitions: u32,
 }
@@ -87,11 +99,16 @@ impl Exchange for EqualAddresses {
 
     fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
         let urls = documents.strings(columns::URL)?;
+        let salts = self.scope.salts(documents)?;
         for row in 0..documents.len() {
             let canonical = canonical_url(urls.value(row));
             if !canonical.is_empty() {
                 let hash = xxh3_128(canonical.as_bytes());
-                emit(row, partition_of((hash >> 64) as u64, self.partitions), hash as u64);
+                emit(
+                    row,
+                    partition_of((hash >> 64) as u64, self.partitions),
+                    scoped(hash as u64, salts[row]),
+                );
             }
         }
         Ok(())
@@ -103,6 +120,10 @@ impl Exchange for EqualAddresses {
 
     fn reason(&self) -> Reason {
         "url_duplicate"
+    }
+
+    fn key_format(&self) -> String {
+        format!("url_dedup {} partitions, scope {:?}", self.partitions, self.scope)
     }
 
     fn cluster_columns(&self) -> Option<ClusterColumns> {

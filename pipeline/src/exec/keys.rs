@@ -5,12 +5,15 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use gristmill_corpus::keyed::{KeyedReader, KeyedWriter};
+use gristmill_corpus::manifest::Manifest;
 use gristmill_corpus::sketches::{SketchWriter, Sketches};
 use gristmill_corpus::sorter::Workspace;
 use gristmill_stages::stage::Exchange;
 use gristmill_stages::{Documents, StageError};
 
+use super::store::StepFolder;
 use super::task::TaskContext;
+use crate::plan::Plan;
 
 /// Keys of one task: sorted rows (partition, key, row of the task).
 const KEYS: &str = "keys.bin";
@@ -88,22 +91,44 @@ impl<'a> KeysOut<'a> {
     }
 }
 
-/// Equal keys of one partition, over all tasks of the step `keys`, become a forest.
+/// How many documents earlier runs have that the exchange `stage` compares with: they come first, so that the documents of
+/// this run begin with that number.
+pub fn earlier_documents(plan: &Plan, stage: &str) -> Result<u64, StageError> {
+    Ok(earlier(plan, stage)?.iter().map(|(_, manifest)| manifest.rows()).sum())
+}
+
+fn earlier(plan: &Plan, stage: &str) -> Result<Vec<(StepFolder, Manifest)>, StageError> {
+    let mut results = Vec::new();
+    for earlier in plan.stage(stage).into_iter().flat_map(|stage| &stage.earlier) {
+        let folder = StepFolder::at(&earlier.folder);
+        let gone = || StageError::Engine(format!("`{}`: the keys of that run are gone", earlier.run));
+        let manifest = folder.manifest()?.ok_or_else(gone)?;
+        results.push((folder, manifest));
+    }
+    Ok(results)
+}
+
+/// Equal keys of one partition, over all tasks of the step `keys` and of earlier runs, become a forest.
 pub(super) fn reduce(
     context: &TaskContext<'_>,
     exchange: &dyn Exchange,
+    stage: &str,
     keys: &str,
     out: &Path,
 ) -> Result<(), StageError> {
-    let (folder, manifest) = context.result(keys)?;
-    let (mut readers, mut sketches) = (Vec::new(), Sketches::default());
-    for (commit, first_row) in manifest.commits.iter().zip(&manifest.first_row) {
-        if let Some(path) = folder.file(commit, KEYS)? {
-            readers.push((KeyedReader::open(&path).map_err(engine)?, *first_row));
+    let mut results = earlier(context.plan, stage)?;
+    results.push(context.result(keys)?);
+    let (mut readers, mut sketches, mut n_docs) = (Vec::new(), Sketches::default(), 0);
+    for (folder, manifest) in &results {
+        for (commit, first_row) in manifest.commits.iter().zip(&manifest.first_row) {
+            if let Some(path) = folder.file(commit, KEYS)? {
+                readers.push((KeyedReader::open(&path).map_err(engine)?, n_docs + first_row));
+            }
+            if let Some(path) = folder.file(commit, SKETCHES)? {
+                sketches.add(&path, n_docs + first_row, commit.rows).map_err(engine)?;
+            }
         }
-        if let Some(path) = folder.file(commit, SKETCHES)? {
-            sketches.add(&path, *first_row, commit.rows).map_err(engine)?;
-        }
+        n_docs += manifest.rows();
     }
     let (mut a, mut b, mut known) = (Vec::new(), Vec::new(), None);
     let verifier = exchange.verifier();
@@ -117,7 +142,7 @@ pub(super) fn reduce(
         sketches.read(second, &mut b);
         Ok(verifier.agree(&a, &b))
     };
-    let (partition, n_docs) = (context.index as u32, manifest.rows());
+    let partition = context.index as u32;
     gristmill_stages::dedup::exchange::reduce(&readers, partition, n_docs, agree, &context.workspace(), out)
         .map_err(engine)
 }

@@ -4,7 +4,7 @@
 //! are the same functions, and both may be called any number of times, at the same time, and be killed.
 
 pub mod gate;
-mod keys;
+pub mod keys;
 pub mod local;
 mod process;
 mod ranks;

@@ -28,6 +28,11 @@ impl StepFolder {
         Self { path: store.join(step.fingerprint.as_str()) }
     }
 
+    /// One that is known by its path.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path

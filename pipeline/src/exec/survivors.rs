@@ -30,31 +30,44 @@ const MEMBERS: &str = "members.bin";
 /// Equal keys of one partition, over all tasks, become a forest.
 pub(super) fn reduce(context: &TaskContext<'_>, stage: &str, keys: &str) -> Result<Outcome, StageError> {
     let exchange = expect_shape!(context.runtimes, stage, Exchange)?;
-    keys::reduce(context, exchange, keys, &context.folder.join(FOREST))?;
+    keys::reduce(context, exchange, stage, keys, &context.folder.join(FOREST))?;
     Ok(Outcome::default())
 }
 
 /// Some forests become one.
-pub(super) fn merge(context: &TaskContext<'_>, keys: &str, forests: &str) -> Result<Outcome, StageError> {
+pub(super) fn merge(
+    context: &TaskContext<'_>,
+    stage: &str,
+    keys: &str,
+    forests: &str,
+) -> Result<Outcome, StageError> {
     let (_, key_manifest) = context.result(keys)?;
     let (folder, manifest) = context.result(forests)?;
     let first = context.index * FOREST_FAN_IN;
     let some = &manifest.commits[first..(first + FOREST_FAN_IN).min(manifest.commits.len())];
     let files = files(&folder, some)?;
     let out = context.folder.join(FOREST);
-    exchange::merge_forests(&files, key_manifest.rows(), &context.workspace(), &out).map_err(engine)?;
+    let n_docs = keys::earlier_documents(context.plan, stage)? + key_manifest.rows();
+    exchange::merge_forests(&files, n_docs, &context.workspace(), &out).map_err(engine)?;
     Ok(Outcome::default())
 }
 
 /// The last forests become clusters; of each, the document with the smallest (rank, position) survives.
-pub(super) fn decide(context: &TaskContext<'_>, keys: &str, forests: &str) -> Result<Outcome, StageError> {
+pub(super) fn decide(
+    context: &TaskContext<'_>,
+    stage: &str,
+    keys: &str,
+    forests: &str,
+) -> Result<Outcome, StageError> {
     let (key_folder, key_manifest) = context.result(keys)?;
     let (folder, manifest) = context.result(forests)?;
     let ranks = Ranks::of(&key_folder, &key_manifest)?;
+    let earlier = keys::earlier_documents(context.plan, stage)?;
     exchange::decide(
         &files(&folder, &manifest.commits)?,
-        key_manifest.rows(),
-        || Ok(ranks.read()),
+        earlier + key_manifest.rows(),
+        // Nothing ranks before what is out already, and of equals the first stays.
+        || Ok((0..earlier).map(|_| Ok(0)).chain(ranks.read())),
         &context.workspace(),
         &context.folder.join(KEEP),
         &context.folder.join(MEMBERS),
@@ -104,6 +117,8 @@ impl Survivors {
         let (folder, manifest) = context.result(clusters)?;
         let missing = || StageError::Engine(format!("step `{clusters}` left nothing"));
         let keep = left(&folder, manifest.commits.first().ok_or_else(missing)?, KEEP)?;
+        let earlier = keys::earlier_documents(context.plan, stage)?;
+        let rows = earlier + rows.start..earlier + rows.end;
         let keep = KeepList::read(&keep, rows.clone()).map_err(engine)?;
         let columns = exchange.cluster_columns();
         let members = match &columns {

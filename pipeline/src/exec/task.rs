@@ -138,8 +138,8 @@ fn work(context: &TaskContext<'_>) -> Result<Outcome, StageError> {
     match &context.step.work {
         Work::Segment { head, chain, tail } => segment::run(context, head, chain, tail),
         Work::Reduce { stage, keys } => survivors::reduce(context, stage, keys),
-        Work::Forests { keys, forests, .. } => survivors::merge(context, keys, forests),
-        Work::Clusters { keys, forests, .. } => survivors::decide(context, keys, forests),
+        Work::Forests { stage, keys, forests } => survivors::merge(context, stage, keys, forests),
+        Work::Clusters { stage, keys, forests } => survivors::decide(context, stage, keys, forests),
         Work::Gather { stage, parts } => {
             let gather = expect_shape!(context.runtimes, stage, Gather)?;
             let (folder, manifest) = context.result(parts)?;

@@ -8,11 +8,12 @@ use std::time::UNIX_EPOCH;
 
 use gristmill_corpus::files;
 use gristmill_corpus::fingerprint::Fingerprint;
-use gristmill_stages::stage::{ArtefactRef, BuildContext, Runtime, Shape};
+use gristmill_stages::stage::{ArtefactRef, BuildContext, Exchange, Runtime, Shape};
 use serde_json::{Value, json};
 
-use super::{FOREST_FAN_IN, FORMAT, Head, Link, Plan, PlanSplit, PlanStage, Step, Tail, Work};
+use super::{Earlier, FOREST_FAN_IN, FORMAT, Head, Link, Plan, PlanSplit, PlanStage, Step, Tail, Work};
 use crate::config::{Recipe, RecipeStage, StageOutput};
+use crate::exec::store::StepFolder;
 
 /// Why a recipe without mistakes cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +40,23 @@ impl Plan {
     /// [`PlanError`] names the first input that cannot be found.
     pub fn new(recipe: &Recipe, store: &Path) -> Result<Self, PlanError> {
         let base = absolute(&recipe.base)?;
-        let mut planner =
-            Planner { recipe, base: base.clone(), steps: Vec::new(), materialised: BTreeMap::new() };
+        let mut planner = Planner {
+            recipe,
+            base: base.clone(),
+            steps: Vec::new(),
+            materialised: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+        };
         for index in 0..recipe.stages.len() {
             planner.add(index)?;
         }
+        let mut earlier = std::mem::take(&mut planner.earlier);
         let stages = recipe.stages.iter().map(|stage| PlanStage {
             id: stage.id.clone(),
             kind: stage.kind.kind.to_owned(),
             config: stage.config.clone(),
             inputs: stage.inputs.iter().map(|&input| recipe.stages[input].id.clone()).collect(),
+            earlier: earlier.remove(&stage.id).unwrap_or_default(),
         });
         Ok(Self {
             format: FORMAT,
@@ -73,6 +81,8 @@ struct Planner<'a> {
     steps: Vec<Step>,
     /// Stage index to the step that keeps its documents.
     materialised: BTreeMap<usize, String>,
+    /// Exchange to the keys of earlier runs that it compares with.
+    earlier: BTreeMap<String, Vec<Earlier>>,
 }
 
 /// The beginning of a segment: what a stage's documents come from.
@@ -139,6 +149,7 @@ impl Planner<'_> {
     /// Keys of all documents, a forest for each partition of keys, a tree of merges, and the survivors.
     fn exchange(&mut self, index: usize) -> Result<(), PlanError> {
         let stage = self.stage(index).id.clone();
+        let earlier = self.earlier_runs(index)?;
         let mut head = self.parts(index);
         if let Head::Parts { steps, per_task } = &mut head {
             let parts: usize = steps.iter().map(|step| self.find(step).tasks).sum();
@@ -146,6 +157,8 @@ impl Planner<'_> {
         }
         let keys = format!("{stage}.keys");
         self.segment(&keys, Upstream { head, chain: Vec::new() }, Tail::Keys(stage.clone()), false);
+        // From here on, what comes out depends on the earlier runs.
+        self.earlier.insert(stage.clone(), earlier);
         let mut forests = format!("{stage}.forests");
         let mut tasks = self.partitions(index)?;
         let work = Work::Reduce { stage: stage.clone(), keys: keys.clone() };
@@ -162,6 +175,53 @@ impl Planner<'_> {
         let work = Work::Clusters { stage: stage.clone(), keys, forests };
         self.push(&format!("{stage}.clusters"), 1, work, needs, false);
         Ok(())
+    }
+
+    /// The keys of the runs that an exchange compares with: complete, and made as it makes its own.
+    fn earlier_runs(&self, index: usize) -> Result<Vec<Earlier>, PlanError> {
+        let stage = self.stage(index);
+        if stage.declares.earlier.is_empty() {
+            return Ok(Vec::new());
+        }
+        let own = self.built(index)?.key_format();
+        let mut earlier = Vec::new();
+        for run in &stage.declares.earlier {
+            let wrong =
+                |message: String| PlanError::Path(format!("stage `{}`: `{run}`: {message}", stage.id));
+            let plan = Plan::load(&self.base.join(run).join("plan.json")).map_err(|error| {
+                wrong(format!(
+                    "no earlier run is there: {error}; name a folder that `gristmill run` published to"
+                ))
+            })?;
+            let mut formats = Vec::new();
+            let mut found = None;
+            for other in plan.stages.iter().filter(|other| other.kind == stage.kind.kind) {
+                let context = BuildContext { base: plan.base.clone(), seed: plan.seed };
+                let built =
+                    (stage.kind.parse)(other.config.clone()).map(|configured| configured.build(&context));
+                let Ok(Ok(Runtime::Exchange(exchange))) = built else { continue };
+                if exchange.key_format() == own {
+                    found = plan.step(&format!("{}.keys", other.id));
+                    break;
+                }
+                formats.push(exchange.key_format());
+            }
+            let step = found.ok_or_else(|| match formats.as_slice() {
+                [] => wrong(format!("it has no stage of kind `{}`", stage.kind.kind)),
+                _ => wrong(format!("its keys are made otherwise: {}; here: {own}", formats.join("; "))),
+            })?;
+            let folder = StepFolder::new(&plan.store, step);
+            match folder.manifest() {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    return Err(wrong(format!("its step `{}` is not complete: run it first", step.id)));
+                }
+                Err(error) => return Err(wrong(error.to_string())),
+            }
+            let (folder, fingerprint) = (folder.path().to_owned(), step.fingerprint.clone());
+            earlier.push(Earlier { run: run.clone(), folder, fingerprint });
+        }
+        Ok(earlier)
     }
 
     /// Whether the documents of a stage are kept on disk: someone asks for it, or more than one stage reads
@@ -274,14 +334,19 @@ impl Planner<'_> {
                 let stage = self.declared(id);
                 let files: Vec<Value> =
                     stage.declares.files.iter().map(|file| hash_of(&self.base.join(file))).collect();
-                json!({
+                let mut described = json!({
                     // The id is in rejects and counts.
                     "id": stage.id,
                     "kind": stage.kind.kind,
                     "version": stage.kind.version,
                     "config": stage.config,
                     "files": files,
-                })
+                });
+                // Not of keys, and absent where there is none.
+                if let Some(earlier) = self.earlier.get(id).filter(|earlier| !earlier.is_empty()) {
+                    described["earlier"] = earlier.iter().map(|earlier| json!(earlier.fingerprint)).collect();
+                }
+                described
             })
             .collect();
         let needs: Vec<Value> = step.needs.iter().map(|id| json!(self.find(id).fingerprint)).collect();
@@ -314,10 +379,14 @@ impl Planner<'_> {
     }
 
     fn partitions(&self, index: usize) -> Result<usize, PlanError> {
+        Ok(self.built(index)?.partitions() as usize)
+    }
+
+    fn built(&self, index: usize) -> Result<Box<dyn Exchange>, PlanError> {
         let stage = self.stage(index);
         let context = BuildContext { base: self.base.clone(), seed: self.recipe.seed };
         match stage.configured.build(&context) {
-            Ok(Runtime::Exchange(exchange)) => Ok(exchange.partitions() as usize),
+            Ok(Runtime::Exchange(exchange)) => Ok(exchange),
             Ok(_) => {
                 Err(PlanError::Path(format!("stage `{}` is no exchange, against its own word", stage.id)))
             }

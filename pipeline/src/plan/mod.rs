@@ -50,6 +50,20 @@ pub struct PlanStage {
     pub config: Value,
     /// Ids of the stages that it reads.
     pub inputs: Vec<String>,
+    /// Keys of earlier runs that an exchange compares with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
+}
+
+/// Keys that another run left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The run's folder, as the recipe names it.
+    pub run: String,
+    /// The folder of the step that wrote keys, absolute.
+    pub folder: PathBuf,
+    /// That step's fingerprint.
+    pub fingerprint: Fingerprint,
 }
 
 /// Equal tasks between two barriers.

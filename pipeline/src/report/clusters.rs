@@ -15,11 +15,14 @@ use serde::Serialize;
 
 use super::parts::Run;
 use crate::exec::store::StepFolder;
-use crate::exec::{DOCUMENTS, survivors};
+use crate::exec::{DOCUMENTS, keys, survivors};
 use crate::plan::{Head, PlanStage, Step, Work};
 
 /// Members that are shown of a cluster.
 const SHOWN: usize = 10;
+
+/// What is shown of a document whose text this run has never read.
+const EARLIER: &str = "(of an earlier run)";
 
 /// A cluster of duplicates.
 #[derive(Debug, Serialize)]
@@ -97,8 +100,15 @@ pub fn largest(target: &Path, stage: Option<&str>, n: usize) -> anyhow::Result<V
         let mut shown: Vec<Shown> = Vec::new();
         let mut survivor = None;
         for member in &picked[&id] {
-            let (id, url, text) =
-                documents.get(&member.document).context("a member is among the documents")?;
+            let Some((id, url, text)) = documents.get(&member.document) else {
+                shown.push(Shown {
+                    id: EARLIER.into(),
+                    url: String::new(),
+                    kept: member.survives,
+                    jaccard: None,
+                });
+                continue;
+            };
             let set = hasher.shingles(text);
             let survivor = survivor.get_or_insert_with(|| set.clone());
             let jaccard = (!set.is_empty() && !survivor.is_empty()).then(|| jaccard(&set, survivor));
@@ -146,7 +156,7 @@ fn documents(
         bail!("the plan does not say what `{stage}` read");
     };
     let mut found = BTreeMap::new();
-    let mut first = 0;
+    let mut first = keys::earlier_documents(&run.plan, stage)?;
     for step in steps {
         let step = run.plan.step(step).context("a plan has the steps that it needs")?;
         let folder = StepFolder::new(&run.plan.store, step);

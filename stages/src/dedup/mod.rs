@@ -9,6 +9,7 @@ pub mod components;
 pub mod exchange;
 pub mod minhash;
 pub mod normalise;
+pub mod scope;
 pub mod survivor;
 #[cfg(test)]
 pub mod test_support;
