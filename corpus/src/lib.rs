@@ -21,6 +21,7 @@ pub mod parquet_files;
 pub mod printable;
 pub mod shards;
 pub mod sketches;
+pub mod sorted_runs;
 pub mod sorter;
 
 pub use batch::{DocBatch, DocBatchBuilder};

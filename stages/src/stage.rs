@@ -1,4 +1,4 @@
-//! What a stage is: a configuration that declares what it needs, and a runtime of one of seven shapes.
+//! What a stage is: a configuration that declares what it needs, and a runtime of one of eight shapes.
 //!
 //! The engine drives the shapes and owns everything else. A stage never prints, never opens a file that it was
 //! not handed, never looks at a clock, and gives the same bytes for the same input.
@@ -156,6 +156,8 @@ pub enum Shape {
     Map,
     /// Drops documents by what other documents hold (duplicates): a barrier.
     Exchange,
+    /// Cuts out of documents what other documents hold too (lines, sentences, n-grams): a barrier.
+    Spans,
     /// Writes documents, one output a split.
     Sink,
     /// Collects a part a split, then joins all parts into one result.
@@ -174,6 +176,8 @@ pub enum Runtime {
     Map(Box<dyn Map>),
     /// See [`Exchange`].
     Exchange(Box<dyn Exchange>),
+    /// See [`Spans`].
+    Spans(Box<dyn Spans>),
     /// See [`Sink`].
     Sink(Box<dyn Sink>),
     /// See [`Gather`].
@@ -289,6 +293,47 @@ impl ClusterColumns {
         vec![self.id.clone(), self.size.clone()]
     }
 }
+
+/// Cuts out of documents what stands elsewhere too. The stage cuts a document into numbered spans and gives each a key; spans
+/// with equal keys, over the whole corpus, are copies of each other. The engine marks copies, and the stage makes of a document
+/// what is left without those that are marked.
+///
+/// The first of several copies is that in the document with the smallest [`order`](crate::dedup::order::orders), and in it the
+/// one with the smallest number: what is kept depends on the documents only, never on files, tasks or threads.
+pub trait Spans: Send + Sync {
+    /// How many partitions keys are spread over; each is reduced by one task.
+    fn partitions(&self) -> u32;
+    /// What each pass over the documents marks; at least one. What the last one marks goes to [`rewrite`](Self::rewrite), what
+    /// another marks to the next one's [`keys`](Self::keys), which can leave out what cannot be a copy.
+    fn passes(&self) -> &[Mark];
+    /// Emits `(row, span, key)`. Numbers of spans are the stage's own; from [`MAX_SPANS`] on they are ignored. `marked` holds for
+    /// every document what the pass before marked, ascending; it is empty in the first pass.
+    fn keys(
+        &self,
+        pass: usize,
+        documents: &Documents,
+        marked: &[Vec<u32>],
+        emit: &mut dyn FnMut(usize, u32, u128),
+    ) -> Result<(), StageError>;
+    /// As many documents as came in, in the same order, without what the last pass marked, and one verdict each.
+    fn rewrite(
+        &self,
+        documents: Documents,
+        marked: &[Vec<u32>],
+    ) -> Result<(Documents, Vec<Verdict>), StageError>;
+}
+
+/// Which of several copies are marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// All but the first.
+    Later,
+    /// All of them.
+    All,
+}
+
+/// How many spans of a document are compared.
+pub const MAX_SPANS: u32 = 1 << 24;
 
 /// Artefacts that other stages made: stage id to the folder of its result.
 pub type Artefacts = BTreeMap<String, PathBuf>;

@@ -61,7 +61,9 @@ impl RecipeStage {
     /// What comes out of this stage.
     pub fn output(&self) -> StageOutput {
         match self.kind.shape {
-            Shape::Source | Shape::Filter | Shape::Map | Shape::Exchange => StageOutput::Documents,
+            Shape::Source | Shape::Filter | Shape::Map | Shape::Exchange | Shape::Spans => {
+                StageOutput::Documents
+            }
             Shape::Sink | Shape::Gather | Shape::Process => StageOutput::Files,
         }
     }

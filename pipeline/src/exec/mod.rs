@@ -9,6 +9,7 @@ pub mod local;
 mod process;
 mod ranks;
 mod segment;
+mod spans;
 pub mod store;
 pub mod survivors;
 pub mod task;

@@ -13,11 +13,12 @@ use arrow::record_batch::RecordBatch;
 use gristmill_corpus::manifest::StageCounts;
 use gristmill_corpus::parquet_files::{self, ParquetWriter};
 use gristmill_corpus::{DocBatch, columns};
-use gristmill_stages::stage::{Filter, Map, PartWriter, Skipped, SourceOutput, Split};
+use gristmill_stages::stage::{Filter, Map, PartWriter, Skipped, SourceOutput, Spans, Split};
 use gristmill_stages::{Documents, StageError, Verdict};
 
 use super::expect_shape;
 use super::keys::KeysOut;
+use super::spans::{KeyWriter, Marks};
 use super::survivors::Survivors;
 use super::task::{Outcome, TaskContext};
 use crate::plan::{Head, Link, Tail};
@@ -106,6 +107,8 @@ enum Work<'a> {
     Filter(&'a dyn Filter),
     Map(&'a dyn Map),
     Survivors(Survivors),
+    /// A stage that cuts spans, and the marks of this part's rows.
+    Rewrite(&'a dyn Spans, Marks),
 }
 
 struct LiveLink<'a> {
@@ -128,6 +131,10 @@ fn links<'a>(
             },
             Link::Survivors { stage, clusters } => {
                 (stage, Work::Survivors(Survivors::read(context, stage, clusters, rows.clone())?))
+            }
+            Link::Rewrite { stage, marks } => {
+                let spans = expect_shape!(context.runtimes, stage, Spans)?;
+                (stage, Work::Rewrite(spans, Marks::open(context, marks)?))
             }
         };
         links.push(LiveLink { work, counts: StageCounts::new(stage) });
@@ -180,12 +187,13 @@ impl Flow<'_> {
                 Work::Map(map) => {
                     let n = documents.len();
                     let (mapped, verdicts) = map.map(documents)?;
-                    if mapped.len() != n {
-                        let message =
-                            format!("stage `{}` made {} of {n} documents", counts.stage, mapped.len());
-                        return Err(StageError::Engine(message));
-                    }
-                    documents = mapped;
+                    documents = as_many(mapped, n, counts)?;
+                    verdicts
+                }
+                Work::Rewrite(spans, marks) => {
+                    let n = documents.len();
+                    let (rewritten, verdicts) = spans.rewrite(documents, &marks.next(n)?)?;
+                    documents = as_many(rewritten, n, counts)?;
                     verdicts
                 }
                 Work::Survivors(survivors) => {
@@ -218,6 +226,15 @@ impl Flow<'_> {
         let counts = self.source.into_iter().chain(self.links.into_iter().map(|link| link.counts)).collect();
         Ok(Outcome { rows: self.rows, counts })
     }
+}
+
+/// Refuses a stage that loses documents without a verdict.
+fn as_many(documents: Documents, n: usize, counts: &StageCounts) -> Result<Documents, StageError> {
+    if documents.len() == n {
+        return Ok(documents);
+    }
+    let message = format!("stage `{}` made {} of {n} documents", counts.stage, documents.len());
+    Err(StageError::Engine(message))
 }
 
 fn apply(
@@ -305,6 +322,7 @@ impl Rejects {
 enum End<'a> {
     Documents { path: PathBuf, writer: Option<ParquetWriter> },
     Keys { stage: &'a str, out: KeysOut<'a> },
+    Spans { stage: &'a str, keys: KeyWriter<'a> },
     Part(Box<dyn PartWriter>),
 }
 
@@ -315,6 +333,10 @@ impl<'a> End<'a> {
             Tail::Keys(stage) => {
                 let exchange = expect_shape!(context.runtimes, stage, Exchange)?;
                 Self::Keys { stage, out: KeysOut::create(context.folder, exchange, context.workspace())? }
+            }
+            Tail::Spans { stage, pass, marks } => {
+                let keys = KeyWriter::new(context, stage, *pass, marks.as_deref())?;
+                Self::Spans { stage, keys }
             }
             Tail::Write(stage) => {
                 let sink = expect_shape!(context.runtimes, stage, Sink)?;
@@ -329,13 +351,18 @@ impl<'a> End<'a> {
 
     /// The columns that this end reads, if it does not need all.
     fn columns(&self, context: &TaskContext<'_>) -> Result<Option<Vec<String>>, StageError> {
-        let Self::Keys { stage, .. } = self else { return Ok(None) };
+        let (Self::Keys { stage, .. } | Self::Spans { stage, .. }) = self else { return Ok(None) };
         let planned = context.plan.stage(stage);
         let kind = planned.and_then(|stage| gristmill_stages::registry::find(&stage.kind));
         let (Some(planned), Some(kind)) = (planned, kind) else { return Ok(None) };
         let configured =
             (kind.parse)(planned.config.clone()).map_err(|error| StageError::Engine(error.to_string()))?;
-        Ok(Some(configured.declares().reads))
+        let mut reads = configured.declares().reads;
+        if matches!(self, Self::Spans { .. }) {
+            // Sentences follow the language, where that is known.
+            reads.push(columns::LANGUAGE.to_owned());
+        }
+        Ok(Some(reads))
     }
 
     fn write(&mut self, documents: &Documents) -> Result<(), StageError> {
@@ -349,6 +376,7 @@ impl<'a> End<'a> {
                 Ok(writer.write(batch)?)
             }
             Self::Keys { out, .. } => out.write(documents),
+            Self::Spans { keys, .. } => keys.write(documents),
             Self::Part(writer) => writer.write(documents),
         }
     }
@@ -361,6 +389,7 @@ impl<'a> End<'a> {
                 Ok(())
             }
             Self::Keys { out, .. } => out.finish(),
+            Self::Spans { keys, .. } => keys.finish(),
             Self::Part(writer) => writer.finish(),
         }
     }

@@ -10,7 +10,7 @@ use gristmill_stages::StageError;
 use gristmill_stages::stage::Artefacts;
 
 use super::store::StepFolder;
-use super::{ExecError, Runtimes, expect_shape, process, segment, survivors};
+use super::{ExecError, Runtimes, expect_shape, process, segment, spans, survivors};
 use crate::plan::{Plan, Step, Work};
 
 /// What the parts of a task hand to each other.
@@ -140,6 +140,7 @@ fn work(context: &TaskContext<'_>) -> Result<Outcome, StageError> {
         Work::Reduce { stage, keys } => survivors::reduce(context, stage, keys),
         Work::Forests { stage, keys, forests } => survivors::merge(context, stage, keys, forests),
         Work::Clusters { stage, keys, forests } => survivors::decide(context, stage, keys, forests),
+        Work::Marks { stage, pass, keys } => spans::mark(context, stage, *pass, keys),
         Work::Gather { stage, parts } => {
             let gather = expect_shape!(context.runtimes, stage, Gather)?;
             let (folder, manifest) = context.result(parts)?;

@@ -116,6 +116,14 @@ impl Planner<'_> {
                     self.materialised.insert(index, id);
                 }
             }
+            Shape::Spans => {
+                self.spans(index)?;
+                if self.must_keep(index) {
+                    let upstream = self.upstream(index)?;
+                    self.segment(&id, upstream, Tail::Documents, false);
+                    self.materialised.insert(index, id);
+                }
+            }
             Shape::Sink => {
                 let upstream = self.input_of(index)?;
                 self.segment(&id, upstream, Tail::Write(id.clone()), true);
@@ -224,6 +232,32 @@ impl Planner<'_> {
         Ok(earlier)
     }
 
+    /// Adds the passes of a stage that cuts spans: keys, then marks, each time.
+    fn spans(&mut self, index: usize) -> Result<(), PlanError> {
+        let id = self.stage(index).id.clone();
+        let (partitions, passes) = match self.runtime(index)? {
+            Runtime::Spans(spans) => (spans.partitions() as usize, spans.passes().len()),
+            _ => return Err(self.against_its_word(index)),
+        };
+        for pass in 0..passes {
+            let keys = pass_step(&id, "keys", pass);
+            let marks = pass.checked_sub(1).map(|before| pass_step(&id, "marks", before));
+            let upstream = Upstream { head: self.parts(index), chain: Vec::new() };
+            self.segment(&keys, upstream, Tail::Spans { stage: id.clone(), pass, marks }, false);
+            let work = Work::Marks { stage: id.clone(), pass, keys: keys.clone() };
+            self.push(&pass_step(&id, "marks", pass), partitions, work, vec![keys], false);
+        }
+        Ok(())
+    }
+
+    /// The step that marks what a stage that cuts spans leaves out.
+    fn last_marks(&self, index: usize) -> Result<String, PlanError> {
+        let id = &self.stage(index).id;
+        let of_stage = |step: &&Step| matches!(&step.work, Work::Marks { stage, .. } if stage == id);
+        let last = self.steps.iter().rev().find(of_stage).map(|step| step.id.clone());
+        last.ok_or_else(|| self.against_its_word(index))
+    }
+
     /// Whether the documents of a stage are kept on disk: someone asks for it, or more than one stage reads
     /// them, or a reader needs them as a whole, or nobody reads them and they are the result.
     fn must_keep(&self, index: usize) -> bool {
@@ -231,7 +265,9 @@ impl Planner<'_> {
             self.recipe.stages.iter().filter(|stage| stage.inputs.contains(&index)).collect();
         self.stage(index).materialise
             || readers.len() != 1
-            || readers.iter().any(|reader| reader.kind.shape == Shape::Exchange || reader.inputs.len() > 1)
+            || readers.iter().any(|reader| {
+                matches!(reader.kind.shape, Shape::Exchange | Shape::Spans) || reader.inputs.len() > 1
+            })
     }
 
     /// What comes out of stage `index`, not kept: its own link behind what it reads.
@@ -246,6 +282,11 @@ impl Planner<'_> {
                 let head = self.parts(index);
                 let clusters = format!("{}.clusters", stage.id);
                 Ok(Upstream { head, chain: vec![Link::Survivors { stage: stage.id.clone(), clusters }] })
+            }
+            Shape::Spans => {
+                let head = self.parts(index);
+                let marks = self.last_marks(index)?;
+                Ok(Upstream { head, chain: vec![Link::Rewrite { stage: stage.id.clone(), marks }] })
             }
             _ => {
                 let mut upstream = self.input_of(index)?;
@@ -286,6 +327,12 @@ impl Planner<'_> {
             if let Link::Survivors { clusters, .. } = link {
                 needs.push(clusters.clone());
             }
+            if let Link::Rewrite { marks, .. } = link {
+                needs.push(marks.clone());
+            }
+        }
+        if let Tail::Spans { marks: Some(marks), .. } = &tail {
+            needs.push(marks.clone());
         }
         self.push(id, tasks, Work::Segment { head, chain, tail }, needs, publish);
     }
@@ -360,11 +407,13 @@ impl Planner<'_> {
         let shape = match &step.work {
             Work::Segment { tail: Tail::Documents, .. } => "documents",
             Work::Segment { tail: Tail::Keys(_), .. } => "keys",
+            Work::Segment { tail: Tail::Spans { .. }, .. } => "spans",
             Work::Segment { tail: Tail::Write(_), .. } => "write",
             Work::Segment { tail: Tail::Collect(_), .. } => "collect",
             Work::Reduce { .. } => "forest",
             Work::Forests { .. } => "forests",
             Work::Clusters { .. } => "survivors",
+            Work::Marks { .. } => "marks",
             Work::Gather { .. } => "gather",
             Work::Process { .. } => "process",
         };
@@ -383,15 +432,21 @@ impl Planner<'_> {
     }
 
     fn built(&self, index: usize) -> Result<Box<dyn Exchange>, PlanError> {
+        match self.runtime(index)? {
+            Runtime::Exchange(exchange) => Ok(exchange),
+            _ => Err(self.against_its_word(index)),
+        }
+    }
+
+    fn runtime(&self, index: usize) -> Result<Runtime, PlanError> {
         let stage = self.stage(index);
         let context = BuildContext { base: self.base.clone(), seed: self.recipe.seed };
-        match stage.configured.build(&context) {
-            Ok(Runtime::Exchange(exchange)) => Ok(exchange),
-            Ok(_) => {
-                Err(PlanError::Path(format!("stage `{}` is no exchange, against its own word", stage.id)))
-            }
-            Err(error) => Err(PlanError::Path(format!("stage `{}`: {error}", stage.id))),
-        }
+        let built = stage.configured.build(&context);
+        built.map_err(|error| PlanError::Path(format!("stage `{}`: {error}", stage.id)))
+    }
+
+    fn against_its_word(&self, index: usize) -> PlanError {
+        PlanError::Path(format!("stage `{}` has another shape, against its own word", self.stage(index).id))
     }
 
     /// The input files of a source, patterns expanded, in the order of the recipe and sorted within a pattern.
@@ -448,6 +503,11 @@ impl Planner<'_> {
 /// A reducer reads at most this many files of keys: with partitions of a gigabyte, each read is a megabyte. More parts than
 /// these are read several by one task.
 const MOST_KEY_FILES: usize = 1000;
+
+/// The step of a stage that cuts spans: `line_dedup.keys`, and `substring_dedup.keys2` for a second pass.
+fn pass_step(id: &str, part: &str, pass: usize) -> String {
+    if pass == 0 { format!("{id}.{part}") } else { format!("{id}.{part}{}", pass + 1) }
+}
 
 /// Counts up when the engine itself gives other bytes for the same stages.
 const ENGINE_VERSION: u32 = 1;

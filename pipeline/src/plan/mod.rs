@@ -124,6 +124,15 @@ pub enum Work {
         /// The step that wrote the forests.
         forests: String,
     },
+    /// Equal keys of one partition to the copies among spans, by the task that they go back to.
+    Marks {
+        /// The stage that cuts spans.
+        stage: String,
+        /// Which of its passes.
+        pass: usize,
+        /// The step that wrote the keys.
+        keys: String,
+    },
     /// Parts of all splits to one result. One task.
     Gather {
         /// The gathering stage.
@@ -186,6 +195,13 @@ pub enum Link {
         /// The step that decided.
         clusters: String,
     },
+    /// Cuts out what was found to stand elsewhere too.
+    Rewrite {
+        /// The stage that cuts spans.
+        stage: String,
+        /// The step that marked the copies.
+        marks: String,
+    },
 }
 
 /// Where a segment's documents go.
@@ -196,6 +212,15 @@ pub enum Tail {
     Documents,
     /// Into an exchange's keys and ranks.
     Keys(String),
+    /// Into keys of spans.
+    Spans {
+        /// The stage that cuts them.
+        stage: String,
+        /// Which of its passes.
+        pass: usize,
+        /// The step that marked copies in the pass before.
+        marks: Option<String>,
+    },
     /// Into a sink's files.
     Write(String),
     /// Into a gathering stage's parts.
@@ -246,17 +271,23 @@ impl Step {
                     Head::Parts { .. } => None,
                 };
                 let chain = chain.iter().map(|link| match link {
-                    Link::Stage(stage) | Link::Survivors { stage, .. } => stage.as_str(),
+                    Link::Stage(stage) | Link::Survivors { stage, .. } | Link::Rewrite { stage, .. } => {
+                        stage.as_str()
+                    }
                 });
                 let tail = match tail {
                     Tail::Documents => None,
-                    Tail::Keys(stage) | Tail::Write(stage) | Tail::Collect(stage) => Some(stage.as_str()),
+                    Tail::Keys(stage)
+                    | Tail::Spans { stage, .. }
+                    | Tail::Write(stage)
+                    | Tail::Collect(stage) => Some(stage.as_str()),
                 };
                 head.into_iter().chain(chain).chain(tail).collect()
             }
             Work::Reduce { stage, .. }
             | Work::Forests { stage, .. }
             | Work::Clusters { stage, .. }
+            | Work::Marks { stage, .. }
             | Work::Gather { stage, .. }
             | Work::Process { stage, .. } => vec![stage],
         }

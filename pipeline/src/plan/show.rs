@@ -37,10 +37,12 @@ fn describe(step: &Step) -> String {
             words.extend(chain.iter().map(|link| match link {
                 Link::Stage(stage) => stage.clone(),
                 Link::Survivors { stage, .. } => format!("survivors of {stage}"),
+                Link::Rewrite { stage, .. } => format!("what {stage} leaves"),
             }));
             words.push(match tail {
                 Tail::Documents => "documents".into(),
                 Tail::Keys(stage) => format!("keys for {stage}"),
+                Tail::Spans { stage, .. } => format!("spans for {stage}"),
                 Tail::Write(stage) => stage.clone(),
                 Tail::Collect(stage) => format!("parts for {stage}"),
             });
@@ -49,6 +51,7 @@ fn describe(step: &Step) -> String {
         Work::Reduce { keys, .. } => format!("[{keys}] -> forest of documents that share keys"),
         Work::Forests { forests, .. } => format!("[{forests}] x {FOREST_FAN_IN} -> forest"),
         Work::Clusters { forests, .. } => format!("[{forests}] -> clusters -> survivors"),
+        Work::Marks { keys, .. } => format!("[{keys}] -> copies among spans"),
         Work::Gather { stage, parts } => format!("[{parts}] -> {stage}"),
         Work::Process { stage, input } => format!("[{input}] -> {stage}"),
     }

@@ -175,7 +175,9 @@ fn drops(step: &Step, stage: &str) -> bool {
     let Work::Segment { head, chain, .. } = &step.work else { return false };
     matches!(head, Head::Splits { stage: source, .. } if source == stage)
         || chain.iter().any(|link| match link {
-            Link::Stage(id) | Link::Survivors { stage: id, .. } => id == stage,
+            Link::Stage(id) | Link::Survivors { stage: id, .. } | Link::Rewrite { stage: id, .. } => {
+                id == stage
+            }
         })
 }
 

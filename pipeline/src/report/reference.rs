@@ -10,6 +10,7 @@ fn shape(shape: Shape) -> &'static str {
         Shape::Filter => "filter",
         Shape::Map => "map",
         Shape::Exchange => "exchange",
+        Shape::Spans => "spans",
         Shape::Sink => "sink",
         Shape::Gather => "gather",
         Shape::Process => "process",
@@ -36,7 +37,11 @@ pub fn list() -> String {
 pub fn manual(kind: &StageKind) -> String {
     let schema = (kind.schema)();
     let mut text = format!("## `{}`\n\n{}\n\n", kind.kind, schema["description"].as_str().unwrap_or(""));
-    text.push_str(&format!("A {}, version {}.", shape(kind.shape), kind.version));
+    let what = match kind.shape {
+        Shape::Spans => "A rewriting exchange",
+        shape => &format!("A {}", self::shape(shape)),
+    };
+    text.push_str(&format!("{what}, version {}.", kind.version));
     if !kind.reasons.is_empty() {
         let reasons: Vec<String> = kind.reasons.iter().map(|reason| format!("`{reason}`")).collect();
         text.push_str(&format!(" Reasons: {}.", reasons.join(", ")));

@@ -161,6 +161,17 @@ pub fn replay(recipe: &Recipe, plan: &Plan, locator: &Locator) -> anyhow::Result
                     alive.insert(index, documents);
                 }
             }
+            Runtime::Spans(_) => {
+                look_up(plan, &stage.id, &why, &mut passage)?;
+                if passage.verdict != "drop" {
+                    // What stages below see may be shorter.
+                    let note = passage.note.take().unwrap_or_default();
+                    passage.note = Some(format!(
+                        "{note}; parts of the text may have been cut out, which stages below do not show"
+                    ));
+                    alive.insert(index, documents);
+                }
+            }
             Runtime::Sink(_) | Runtime::Gather(_) => passage.verdict = "writes",
             Runtime::Source(_) | Runtime::Process(_) => continue,
         }

@@ -6,13 +6,19 @@
 
 pub mod clusters;
 pub mod components;
+pub mod cut;
 pub mod exchange;
 pub mod minhash;
 pub mod normalise;
+pub mod order;
 pub mod scope;
+#[cfg(test)]
+pub mod span_test_support;
 pub mod survivor;
 #[cfg(test)]
 pub mod test_support;
+pub mod tokens;
+pub mod units;
 pub mod url;
 
 /// Spreads hashed keys evenly over `partitions`, by the upper bits of the hash.
