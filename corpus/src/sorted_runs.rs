@@ -402,7 +402,8 @@ mod tests {
                     writer.push(partition, [key, row]).unwrap();
                 }
                 let n = writer.finish().unwrap();
-                prop_assert!(if run_bytes == 1 { n == rows.len() } else { (n == 0) == rows.is_empty() });
+                let as_many = if run_bytes == 1 { n == rows.len() } else { (n == 0) == rows.is_empty() };
+                prop_assert!(as_many);
                 all.extend(runs::<2>(folder.path(), &name, n, i as u64 * 1000));
             }
             for partition in 0..7 {

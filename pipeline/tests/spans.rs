@@ -19,6 +19,10 @@ const STAGES: [(&str, &str); 6] = [
     ("bloom_dedup", "ngram = 4\nmin_ngram = 2\nthreshold = 0.5\n"),
 ];
 
+fn is_jsonl(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "jsonl")
+}
+
 fn gristmill() -> Command {
     Command::new(env!("CARGO_BIN_EXE_gristmill"))
 }
@@ -41,23 +45,24 @@ fn texts() -> Vec<String> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
+    let name =
+        |n: u64| format!("{}{}", char::from(b'a' + (n / 26 % 26) as u8), char::from(b'a' + (n % 26) as u8));
     let line = |kind: u64| {
-        let name = |n: u64| char::from(b'a' + (n % 26) as u8);
         format!(
-            "The mill of {}x was built by miller {}. It turns. Nobody knows why",
+            "The mill of {} was built by miller {}. It turns. Nobody knows why",
             name(kind),
             name(kind % 7)
         )
     };
-    let mut texts = vec![String::new(), "***\n\n---".to_owned(), "The only text of its kind".to_owned()];
+    let mut texts = vec!["***\n\n---".to_owned(), "The only text of its kind".to_owned()];
     for i in 0..90 {
         let paragraph = |draw: &mut dyn FnMut(u64) -> u64| {
             let n = 1 + draw(3);
-            (0..n).map(|_| line(draw(26))).collect::<Vec<_>>().join("\n")
+            (0..n).map(|_| line(draw(200))).collect::<Vec<_>>().join("\n")
         };
         let mut text = (0..3).map(|_| paragraph(&mut draw)).collect::<Vec<_>>().join("\n\n");
         if i % 3 == 0 {
-            text += &format!("\nAnd {i} says: this is my own line");
+            text += &format!("\nAnd {} says: this is my own line", name(i));
         }
         texts.push(text);
     }
@@ -95,7 +100,7 @@ fn recipe(folder: &Path, kind: &str, values: &str) -> PathBuf {
 fn left(out: &Path) -> BTreeMap<String, String> {
     let mut left = BTreeMap::new();
     for file in files::list(&out.join("corpus")).unwrap() {
-        if !file.name.ends_with(".jsonl") {
+        if !is_jsonl(&file.name) {
             continue;
         }
         for line in fs::read_to_string(out.join("corpus").join(&file.name)).unwrap().lines() {
@@ -177,7 +182,7 @@ fn single_tasks_in_any_order_give_the_same_bytes() {
         files::list(&out.join("corpus"))
             .unwrap()
             .into_iter()
-            .filter(|file| file.name.ends_with(".jsonl"))
+            .filter(|file| is_jsonl(&file.name))
             .collect::<Vec<_>>()
     };
     assert_eq!(bytes(&whole).len(), 5);
@@ -234,7 +239,7 @@ fn every_line_stays_once_and_rejects_say_why() {
         words(&why.stdout)
     };
     assert!(why(gone).contains("drop all_lines_duplicate"), "{}", why(gone));
-    assert!(why(2).contains("cut out"), "{}", why(2));
+    assert!(why(1).contains("cut out"), "{}", why(1));
 }
 
 #[test]
@@ -284,5 +289,5 @@ compression = "none"
     }
     // One sentence is left of all that are equal.
     let left = left(&out).into_values().collect::<Vec<_>>().join("\n");
-    assert_eq!(left.to_lowercase().matches("it turns.").count(), 1, "{left}");
+    assert_eq!(left.to_lowercase().matches("it turns").count(), 1, "{left}");
 }

@@ -102,7 +102,9 @@ fn spans<C: StageConfig>(config: &C, texts: &[String]) {
             let skip = usize::from(*mark == Mark::Later || places.len() == 1);
             places.into_iter().skip(skip).for_each(|(row, span)| marked[row].push(span));
         }
-        marked.iter_mut().for_each(|spans| spans.sort_unstable());
+        for spans in &mut marked {
+            spans.sort_unstable();
+        }
         n_marks += marked.iter().map(Vec::len).sum::<usize>();
     }
     let rewrite = || stage.rewrite(documents(texts), &marked).expect("the columns are there").0;

@@ -97,15 +97,11 @@ impl Exchange for EqualTexts {
     fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
         let texts = documents.strings(columns::TEXT)?;
         let salts = self.scope.salts(documents)?;
-        for row in 0..documents.len() {
+        for (row, &salt) in salts.iter().enumerate() {
             let text = texts.value(row);
             if !text.is_empty() {
                 let hash = xxh3_128(text.as_bytes());
-                emit(
-                    row,
-                    partition_of((hash >> 64) as u64, self.partitions),
-                    scoped(hash as u64, salts[row]),
-                );
+                emit(row, partition_of((hash >> 64) as u64, self.partitions), scoped(hash as u64, salt));
             }
         }
         Ok(())

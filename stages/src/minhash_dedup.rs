@@ -161,10 +161,10 @@ impl Exchange for NearDuplicates {
         let texts = documents.strings(columns::TEXT)?;
         let (mut scratch, mut keys) = (Scratch::default(), Vec::new());
         let salts = self.scope.salts(documents)?;
-        for row in 0..documents.len() {
+        for (row, &salt) in salts.iter().enumerate() {
             self.hasher.keys(texts.value(row), &mut scratch, &mut keys);
             for key in &keys {
-                let key = scoped(*key, salts[row]);
+                let key = scoped(*key, salt);
                 emit(row, partition_of(key, self.partitions), key);
             }
         }
@@ -208,10 +208,10 @@ impl Verifier for NearDuplicates {
         let texts = documents.strings(columns::TEXT)?;
         let (mut scratch, mut keys, mut hashes) = (Scratch::default(), Vec::new(), Vec::new());
         let salts = self.scope.salts(documents)?;
-        for row in 0..documents.len() {
+        for (row, &salt) in salts.iter().enumerate() {
             self.hasher.keys_and_sketch(texts.value(row), &mut scratch, &mut keys, &mut hashes);
             for key in &keys {
-                let key = scoped(*key, salts[row]);
+                let key = scoped(*key, salt);
                 emit(row, partition_of(key, self.partitions), key);
             }
             sketch(&hashes);

@@ -152,8 +152,8 @@ impl Spans for Substrings {
         emit: &mut dyn FnMut(usize, u32, u128),
     ) -> Result<(), StageError> {
         let texts = documents.strings(columns::TEXT)?;
-        for row in 0..documents.len() {
-            if pass > 0 && marked[row].is_empty() {
+        for (row, repeated) in marked.iter().enumerate() {
+            if pass > 0 && repeated.is_empty() {
                 continue;
             }
             let hashes: Vec<u64> =
@@ -161,10 +161,11 @@ impl Spans for Substrings {
             let (keys, mut anchors) = anchors(&hashes, self.length);
             if pass == 0 {
                 anchors.dedup();
-                anchors.into_iter().for_each(|anchor| emit(row, anchor, keys[anchor as usize]));
+                for anchor in anchors {
+                    emit(row, anchor, keys[anchor as usize]);
+                }
                 continue;
             }
-            let repeated = &marked[row];
             for (start, key) in ngrams(&hashes, self.length).enumerate() {
                 if repeated.binary_search(&anchors[start]).is_ok() {
                     emit(row, start as u32, key);

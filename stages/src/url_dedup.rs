@@ -100,15 +100,11 @@ impl Exchange for EqualAddresses {
     fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
         let urls = documents.strings(columns::URL)?;
         let salts = self.scope.salts(documents)?;
-        for row in 0..documents.len() {
+        for (row, &salt) in salts.iter().enumerate() {
             let canonical = canonical_url(urls.value(row));
             if !canonical.is_empty() {
                 let hash = xxh3_128(canonical.as_bytes());
-                emit(
-                    row,
-                    partition_of((hash >> 64) as u64, self.partitions),
-                    scoped(hash as u64, salts[row]),
-                );
+                emit(row, partition_of((hash >> 64) as u64, self.partitions), scoped(hash as u64, salt));
             }
         }
         Ok(())

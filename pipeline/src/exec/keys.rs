@@ -147,6 +147,8 @@ pub(super) fn reduce(
         .map_err(engine)
 }
 
+/// Of use in `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "that is what `map_err` hands over")]
 pub(super) fn engine(error: io::Error) -> StageError {
     StageError::Engine(error.to_string())
 }

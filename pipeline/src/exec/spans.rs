@@ -14,6 +14,7 @@ use gristmill_stages::stage::{MAX_SPANS, Mark, Spans};
 use gristmill_stages::{Documents, StageError};
 
 use super::expect_shape;
+use super::keys::engine;
 use super::task::{Outcome, TaskContext};
 
 /// Rows of spans: key, order, place.
@@ -153,8 +154,4 @@ fn runs<const N: usize>(
         }
     }
     Ok(runs)
-}
-
-fn engine(error: io::Error) -> StageError {
-    StageError::Engine(error.to_string())
 }

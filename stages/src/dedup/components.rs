@@ -263,11 +263,11 @@ fn stars(
         let (mut group, mut smallest) = (u64::MAX, 0);
         for record in joined {
             let [document, neighbour] = record?;
-            if document != group {
+            if document == group {
+                sorter.push([neighbour, smallest])?;
+            } else {
                 (group, smallest) = (document, neighbour);
                 sorter.push([document, smallest])?;
-            } else {
-                sorter.push([neighbour, smallest])?;
             }
         }
         // Stars are a fixed point, and the only one: a round that changes nothing was the last.

@@ -559,7 +559,7 @@ mod tests {
             assert!((estimate - exact).abs() < bound, "{shared} {own}: {estimate} {exact}");
             assert!((sketched_jaccard(&b, &a) - estimate).abs() < 1e-12, "symmetric");
         }
-        assert_eq!(sketched_jaccard(&[], &[]), 0.0);
+        assert!(sketched_jaccard(&[], &[]).abs() < 1e-12);
         let mut plain = Vec::new();
         hasher.keys(&text_of(0..50), &mut scratch, &mut plain);
         hasher.keys_and_sketch(&text_of(0..50), &mut scratch, &mut keys, &mut Vec::new());

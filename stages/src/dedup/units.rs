@@ -42,10 +42,13 @@ pub fn declares() -> Declares {
     Declares { reads: vec![columns::ID.to_owned(), text.clone()], writes: vec![text], ..Declares::default() }
 }
 
+/// The byte ranges of the units of a text, ascending; given are documents, a row and its text.
+pub type Split = fn(&Documents, usize, &str) -> Result<Vec<Range<usize>>, StageError>;
+
 /// A stage that cuts copies of `window` units in a row out of texts.
 pub struct Units {
-    /// The byte ranges of the units of a text, ascending; given are documents, a row and its text.
-    pub split: fn(&Documents, usize, &str) -> Result<Vec<Range<usize>>, StageError>,
+    /// Where a text's units are.
+    pub split: Split,
     /// How many units in a row make a span.
     pub window: usize,
     /// Whether units are compared by their normalised words, or byte for byte.
@@ -149,12 +152,11 @@ impl Spans for Units {
             let units = self.units(documents, row, &mut scratch)?;
             let keys: Vec<u128> = units.iter().filter_map(|unit| unit.key).collect();
             for (span, window) in keys.windows(self.window).enumerate() {
-                let key = match window {
-                    [key] => *key,
-                    _ => {
-                        let bytes: Vec<u8> = window.iter().flat_map(|key| key.to_le_bytes()).collect();
-                        xxh3_128(&bytes)
-                    }
+                let key = if let [key] = window {
+                    *key
+                } else {
+                    let bytes: Vec<u8> = window.iter().flat_map(|key| key.to_le_bytes()).collect();
+                    xxh3_128(&bytes)
                 };
                 emit(row, span as u32, key);
             }
