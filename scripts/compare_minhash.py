@@ -2,7 +2,7 @@
 """MinHash of Gristmill beside its peers, in one run over the same texts on one core; prints Markdown.
 
     cargo build --release -p gristmill-stages --example bench_minhash
-    python -m venv venv && venv/bin/pip install rensa datatrove lxml_html_clean 'spacy>=3.8' regex xxhash
+    python -m venv venv && venv/bin/pip install rensa datatrove lxml_html_clean 'spacy>=3.8' regex xxhash tokenizers
     venv/bin/python scripts/compare_minhash.py target/release/examples/bench_minhash [TEXTS.jsonl[.gz]]
 
 Every contestant turns a text into 14 keys of 8 minima over word 5-grams and answers for all of it: finding words, hashing
@@ -71,6 +71,11 @@ def datatrove(texts, passes, plain):
     with tempfile.TemporaryDirectory() as folder:
         config = MinhashConfig(n_grams=NGRAM, num_buckets=BANDS, hashes_per_bucket=ROWS)
         step = MinhashDedupSignature(output_folder=folder, config=config, language="eng")
+        try:
+            step._hash_func("text")
+        except TypeError:  # xxhash no longer encodes strings itself
+            hash_bytes = step._hash_func
+            step._hash_func = lambda text: hash_bytes(text.encode())
         if plain:
             step.word_tokenizer = type("Plain", (), {"word_tokenize": staticmethod(str.split)})()
 
@@ -88,7 +93,7 @@ def main():
     default = Path(__file__).parent.parent.parent / "shared/data/fineweb_parity/decisions.jsonl.gz"
     parser.add_argument("texts", type=Path, nargs="?", default=default)
     parser.add_argument("--passes", type=int, default=5)
-    parser.add_argument("--copies", type=int, default=8, help="repeat the texts, for a longer clock")
+    parser.add_argument("--copies", type=int, default=100, help="repeat the texts, for a longer clock")
     arguments = parser.parse_args()
     texts = read(arguments.texts)
     few = texts[: max(1, len(texts) // 10)]

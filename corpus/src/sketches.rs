@@ -1,14 +1,14 @@
 //! Sketches of documents, one a row, looked up at random: what reducers compare pairs of documents by.
 //!
 //! A file holds the sketches of one task: their numbers as little-endian u32, one after the other, then for every row and
-//! the end the number of numbers before it as u64. Files are mapped, so that a lookup costs no call and the memory is the
-//! page cache's. 4 bytes a number and 8 a document.
+//! the end the number of numbers before it as u64: 4 bytes a number and 8 a document. A lookup is two reads; what stays in
+//! memory between them is the system's choice, not the process's.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
-
-use memmap2::Mmap;
+use std::path::{Path, PathBuf};
 
 /// Writes the sketches of one task.
 pub struct SketchWriter {
@@ -43,12 +43,25 @@ impl SketchWriter {
     }
 }
 
-/// The sketches of all tasks.
+/// The sketches of all tasks, for one reader.
 #[derive(Default)]
 pub struct Sketches {
-    /// First row of each file, ascending, with its number of rows.
-    files: Vec<(u64, u64, Mmap)>,
+    files: Vec<SketchFile>,
+    /// Open files by their place in `files`: a process may not open them all.
+    open: HashMap<usize, File>,
+    bytes: Vec<u8>,
 }
+
+struct SketchFile {
+    path: PathBuf,
+    first_row: u64,
+    rows: u64,
+    /// Where the starts of rows stand, in bytes.
+    starts: u64,
+}
+
+/// So many files are open at a time.
+const OPEN_FILES: usize = 128;
 
 impl Sketches {
     /// Adds the file of the next task, whose rows begin at `first_row` and are `rows`.
@@ -57,35 +70,67 @@ impl Sketches {
     /// [`io::ErrorKind::InvalidData`] when the file does not hold as many sketches, and those of the file system.
     pub fn add(&mut self, path: &Path, first_row: u64, rows: u64) -> io::Result<()> {
         let file = File::open(path)?;
-        // SAFETY: files of a committed task are never written again.
-        let map = unsafe { Mmap::map(&file)? };
-        let starts = (rows + 1) * 8;
-        let numbers = (map.len() as u64).checked_sub(starts);
-        if numbers.is_none_or(|bytes| bytes != 4 * word(&map, map.len() - 8)) {
-            let message = format!("`{}` does not hold {rows} sketches", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        let length = file.metadata()?.len();
+        let starts = length.checked_sub((rows + 1) * 8);
+        let mut end = [0; 8];
+        if let Some(starts) = starts {
+            read_at(&file, &mut end, starts + rows * 8)?;
         }
-        self.files.push((first_row, rows, map));
+        let starts = starts.filter(|starts| *starts == u64::from_le_bytes(end).saturating_mul(4));
+        let damaged = || damaged(path, &format!("it does not hold {rows} sketches"));
+        let starts = starts.ok_or_else(damaged)?;
+        self.files.push(SketchFile { path: path.to_owned(), first_row, rows, starts });
         Ok(())
     }
 
-    /// Appends the sketch of a row to `numbers` after emptying it. Nothing for a row that no file has.
-    pub fn read(&self, row: u64, numbers: &mut Vec<u32>) {
+    /// Reads the sketch of a row into `numbers`. It is empty for a row that no file has.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] for a sketch that goes beyond its file, and those of the file system.
+    pub fn read(&mut self, row: u64, numbers: &mut Vec<u32>) -> io::Result<()> {
         numbers.clear();
-        let after = self.files.partition_point(|(first, ..)| *first <= row);
+        let after = self.files.partition_point(|file| file.first_row <= row);
         // Tasks without rows begin where the next one does.
-        let Some((first, rows, map)) = after.checked_sub(1).map(|at| &self.files[at]) else { return };
-        if row - first >= *rows {
-            return;
+        let Some(place) = after.checked_sub(1) else { return Ok(()) };
+        let SketchFile { path, first_row, rows, starts } = &self.files[place];
+        if row - first_row >= *rows {
+            return Ok(());
         }
-        let starts = map.len() - (*rows as usize + 1) * 8;
-        let at = starts + (row - first) as usize * 8;
-        let (start, end) = (word(map, at) as usize * 4, word(map, at + 8) as usize * 4);
-        if let Some(bytes) = map.get(start..end.min(starts)) {
-            let (chunks, _) = bytes.as_chunks::<4>();
-            numbers.extend(chunks.iter().map(|chunk| u32::from_le_bytes(*chunk)));
+        if self.open.len() == OPEN_FILES && !self.open.contains_key(&place) {
+            self.open.clear();
         }
+        let file = match self.open.entry(place) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(File::open(path)?),
+        };
+        let mut ends = [0; 16];
+        read_at(file, &mut ends, starts + (row - first_row) * 8)?;
+        let (start, end) = (word(&ends, 0), word(&ends, 8));
+        if start > end || end > starts / 4 {
+            return Err(damaged(path, &format!("row {row} goes beyond it")));
+        }
+        self.bytes.resize((end - start) as usize * 4, 0);
+        read_at(file, &mut self.bytes, start * 4)?;
+        let (chunks, _) = self.bytes.as_chunks::<4>();
+        numbers.extend(chunks.iter().map(|chunk| u32::from_le_bytes(*chunk)));
+        Ok(())
     }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], place: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, place)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, bytes: &mut [u8], place: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    file.seek(SeekFrom::Start(place))?;
+    file.read_exact(bytes)
+}
+
+fn damaged(path: &Path, what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is damaged: {what}", path.display()))
 }
 
 fn word(bytes: &[u8], start: usize) -> u64 {
@@ -113,10 +158,10 @@ mod tests {
         }
         let mut numbers = vec![5];
         for (row, expected) in tasks.concat().into_iter().enumerate() {
-            sketches.read(row as u64, &mut numbers);
+            sketches.read(row as u64, &mut numbers).unwrap();
             assert_eq!(numbers, expected, "row {row}");
         }
-        sketches.read(4, &mut numbers);
+        sketches.read(4, &mut numbers).unwrap();
         assert!(numbers.is_empty());
     }
 }

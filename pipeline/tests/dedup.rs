@@ -257,6 +257,29 @@ fn a_task_may_read_several_parts() {
     }
 }
 
+/// A reducer opens no more than a thousand files of keys: with more splits, a task reads several.
+#[test]
+fn thousands_of_splits_leave_at_most_a_thousand_files_of_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    let files: Vec<String> = (0..2500).map(|n| format!("\"{n}.jsonl\"")).collect();
+    let files = files.join(", ");
+    fs::write(
+        &path,
+        format!("[[stage]]\nkind = \"jsonl\"\npaths = [{files}]\n\n[[stage]]\nkind = \"exact_dedup\"\n"),
+    )
+    .unwrap();
+    let plan = gristmill().arg("plan").arg(&path).arg("--json").output().unwrap();
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let tasks: BTreeMap<&str, u64> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["id"].as_str().unwrap(), step["tasks"].as_u64().unwrap()))
+        .collect();
+    assert_eq!((tasks["jsonl"], tasks["exact_dedup.keys"], tasks["exact_dedup"]), (2500, 834, 2500));
+}
+
 #[test]
 fn kills_at_any_point_leave_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();

@@ -123,13 +123,16 @@ impl Scale {
                 sketches.add(&self.file("sketches", task), first, self.first_row(task + 1) - first)?;
             }
         }
-        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let (mut a, mut b, mut known) = (Vec::new(), Vec::new(), None);
         let agree = |one, other| {
             if self.sketch == 0 {
                 return Ok(true);
             }
-            sketches.read(one, &mut a);
-            sketches.read(other, &mut b);
+            if known != Some(one) {
+                sketches.read(one, &mut a)?;
+                known = Some(one);
+            }
+            sketches.read(other, &mut b)?;
             Ok(sketched_jaccard(&a, &b) >= 0.7)
         };
         let (workspace, out) = (self.workspace(self.jobs), self.file("forest", partition));
@@ -227,7 +230,7 @@ fn processor_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// Anonymous memory at its highest would leave mapped sketches out; this counts them.
+/// The most memory that the process ever held.
 fn peak_bytes() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

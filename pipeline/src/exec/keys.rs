@@ -136,10 +136,10 @@ pub(super) fn reduce(
         let Some(verifier) = verifier else { return Ok(true) };
         // Most groups have one leader, whose sketch is asked for again and again.
         if known != Some(first) {
-            sketches.read(first, &mut a);
+            sketches.read(first, &mut a)?;
             known = Some(first);
         }
-        sketches.read(second, &mut b);
+        sketches.read(second, &mut b)?;
         Ok(verifier.agree(&a, &b))
     };
     let partition = context.index as u32;
