@@ -18,6 +18,10 @@ pub struct Index {
     sets: Vec<String>,
     /// Set, name and number of words of every item.
     items: Vec<(u32, String, u32)>,
+    /// The shortest length of n-grams, and the hashes of as many first words of all of them: what a document shares none of
+    /// need not be looked up.
+    shortest: usize,
+    beginnings: HashSet<u64, FastHash>,
     /// For every length of n-grams: hashes, and where their places are in `places`.
     lengths: BTreeMap<usize, HashMap<u64, (u32, u32), FastHash>>,
     places: Vec<Place>,
@@ -38,13 +42,17 @@ impl Index {
     /// Strings of at least `ngram` words count by n-grams, those of at least `min_words` as a whole; n-grams of more than `max_items` items
     /// are left out, unless that is 0.
     pub fn new(items: Items, ngram: usize, min_words: usize, max_items: usize) -> Self {
+        let shortest = min_words.min(ngram);
         let mut keyed: Vec<(usize, u64, u32, u32)> = Vec::new();
+        let mut beginnings = HashSet::default();
         let mut named = Vec::with_capacity(items.items.len());
         for (number, item) in items.items.into_iter().enumerate() {
             let mut first_word = 0;
             for words in &item.strings {
                 let length = words.len().min(ngram);
-                if length >= min_words.min(ngram) {
+                if length >= shortest {
+                    let n = words.len() + 1 - length;
+                    beginnings.extend(ngrams(words, shortest).take(n).map(|key| key as u64));
                     let places = ngrams(words, length).zip(first_word..);
                     keyed.extend(places.map(|(key, word)| (length, key as u64, number as u32, word)));
                 }
@@ -53,7 +61,14 @@ impl Index {
             named.push((item.set as u32, item.name, first_word));
         }
         keyed.sort_unstable();
-        let mut index = Self { sets: items.sets, items: named, lengths: BTreeMap::new(), places: Vec::new() };
+        let mut index = Self {
+            sets: items.sets,
+            items: named,
+            shortest,
+            beginnings,
+            lengths: BTreeMap::new(),
+            places: Vec::new(),
+        };
         for group in keyed.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let n_items = group.chunk_by(|a, b| a.2 == b.2).count();
             if max_items > 0 && n_items > max_items {
@@ -76,10 +91,15 @@ impl Index {
     pub fn find(&self, words: &[u64]) -> Option<Found<'_>> {
         // For each item the words that are covered. An n-gram counts once, however often the document repeats it.
         let mut covered: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-        for (&length, places) in &self.lengths {
-            let mut seen = HashSet::with_hasher(FastHash::default());
-            for key in ngrams(words, length) {
-                let Some(&(first, end)) = places.get(&(key as u64)) else { continue };
+        let mut seen = HashSet::with_hasher(FastHash::default());
+        for (start, beginning) in ngrams(words, self.shortest).enumerate() {
+            if !self.beginnings.contains(&(beginning as u64)) {
+                continue;
+            }
+            for (&length, places) in &self.lengths {
+                let Some(words) = words.get(start..start + length) else { break };
+                let key = ngrams(words, length).next().map(|key| key as u64);
+                let Some(&(first, end)) = key.and_then(|key| places.get(&key)) else { continue };
                 if !seen.insert(first) {
                     continue;
                 }
