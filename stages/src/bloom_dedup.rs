@@ -204,8 +204,13 @@ impl Spans for SeenNgrams {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::dedup::span_test_support::each_way;
+    use crate::dedup::order::orders;
+    use crate::dedup::span_test_support::{documents, each_way};
 
     fn stage(remove: Remove) -> BloomDedup {
         let ngram = NonZeroUsize::new(2).unwrap();
@@ -249,5 +254,61 @@ mod tests {
         let wrong = BloomDedup { threshold: 80.0, ..BloomDedup::default() };
         let message = wrong.build(&BuildContext { base: ".".into(), seed: 0 }).err().unwrap().to_string();
         assert!(message.contains("threshold = 80"), "{message}");
+    }
+
+    /// The definition: documents in their order, paragraph by paragraph, words being letters.
+    fn plain(
+        texts: &[String],
+        order: &[usize],
+        n: usize,
+        config: &BloomDedup,
+    ) -> Vec<Result<String, Reason>> {
+        let mut seen: HashSet<Vec<char>> = HashSet::new();
+        let mut left = vec![Ok(String::new()); texts.len()];
+        let is_over = |seen: usize, all: usize| all > 0 && seen as f64 / all as f64 > config.threshold;
+        for &i in order {
+            let (mut all, mut all_seen, mut kept) = (0, 0, String::new());
+            for paragraph in texts[i].split('\n') {
+                let letters: Vec<char> = paragraph.chars().filter(|c| !c.is_whitespace()).collect();
+                let ngrams: Vec<Vec<char>> = letters.windows(n).map(<[char]>::to_vec).collect();
+                let n_seen = ngrams.iter().filter(|ngram| seen.contains(*ngram)).count();
+                all += ngrams.len();
+                all_seen += n_seen;
+                if !is_over(n_seen, ngrams.len()) {
+                    kept.extend(&letters);
+                }
+                seen.extend(ngrams);
+            }
+            let goes = config.remove != Remove::Paragraphs && is_over(all_seen, all);
+            // A text that had nothing to begin with stays.
+            let is_empty = kept.is_empty() && all > 0;
+            left[i] = if goes || is_empty { Err(NGRAMS_SEEN) } else { Ok(kept) };
+        }
+        left
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn it_is_the_definition(
+            texts in prop::collection::vec(prop::collection::vec("[a-c]{0,7}", 0..4), 1..6),
+            n in 2_usize..4,
+            threshold in prop_oneof![Just(0.0), Just(0.5), Just(0.8)],
+            remove in prop_oneof![Just(Remove::Paragraphs), Just(Remove::Both)],
+        ) {
+            let spaced = |line: &String| line.chars().map(String::from).collect::<Vec<_>>().join(" ");
+            let texts: Vec<String> =
+                texts.iter().map(|lines| lines.iter().map(spaced).collect::<Vec<_>>().join("\n")).collect();
+            let ngram = NonZeroUsize::new(n).unwrap();
+            let config = BloomDedup { ngram, min_ngram: ngram, threshold, remove, ..BloomDedup::default() };
+            let rows: Vec<(String, String)> =
+                texts.iter().enumerate().map(|(i, text)| (format!("doc-{i}"), text.clone())).collect();
+            let ranks = orders(&documents(&rows)).unwrap();
+            let mut order: Vec<usize> = (0..texts.len()).collect();
+            order.sort_by_key(|&i| ranks[i]);
+            let letters = |text: String| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            let left: Vec<_> = each_way(&config, &texts).into_iter().map(|left| left.map(letters)).collect();
+            prop_assert_eq!(left, plain(&texts, &order, n, &config));
+        }
     }
 }
