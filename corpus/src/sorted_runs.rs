@@ -36,10 +36,10 @@ const HEADER_BYTES: usize = 40;
 const ENTRY_BYTES: usize = 16;
 const CHUNK_ROWS: usize = 1 << 14;
 
-/// What a writer holds in memory before it writes a run: with it, a partition of a thousandth is still 64 KiB a read.
-pub const RUN_BYTES: usize = 64 << 20;
-/// What a merge holds in memory for all its runs together.
-pub const MERGE_BYTES: usize = 256 << 20;
+/// What a writer holds in memory before it writes a run, at most: larger runs are fewer, and are read in larger pieces.
+pub const RUN_BYTES: usize = 256 << 20;
+/// What a merge holds in memory for all its runs together, at most.
+pub const MERGE_BYTES: usize = 1 << 30;
 /// What a merge reads of a run at a time, at most.
 const READ_BYTES: usize = 1 << 20;
 

@@ -115,13 +115,25 @@ fn left(out: &Path) -> BTreeMap<String, String> {
 fn the_same_texts_for_any_files_tasks_and_threads() {
     for (kind, values) in STAGES {
         let mut expected = None;
-        for (n_files, reverse, jobs) in [(1, false, "1"), (1, true, "2"), (4, false, "2"), (23, true, "3")] {
+        // So little memory makes dozens of runs of a task's keys.
+        let ways = [
+            (1, false, "1", "40kB"),
+            (1, true, "2", "1GiB"),
+            (4, false, "2", "2GiB"),
+            (23, true, "3", "8GiB"),
+        ];
+        for (n_files, reverse, jobs, memory) in ways {
             let folder = tempfile::tempdir().unwrap();
             write_crawl(folder.path(), n_files, reverse);
             let recipe = recipe(folder.path(), kind, values);
             let out = folder.path().join("out");
             let run = success(
-                gristmill().arg("run").arg(&recipe).arg("--out").arg(&out).args(["--jobs", jobs, "--json"]),
+                gristmill()
+                    .arg("run")
+                    .arg(&recipe)
+                    .arg("--out")
+                    .arg(&out)
+                    .args(["--jobs", jobs, "--memory", memory, "--json"]),
             );
             let funnel: Value = serde_json::from_slice(&run.stdout).unwrap();
             let left = left(&out);
@@ -290,4 +302,49 @@ compression = "none"
     // One sentence is left of all that are equal.
     let left = left(&out).into_values().collect::<Vec<_>>().join("\n");
     assert_eq!(left.to_lowercase().matches("it turns").count(), 1, "{left}");
+}
+
+/// Text of every document of two runs, the second over the second half of the files.
+fn left_by_two(first: &str, second: &str) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let folder = tempfile::tempdir().unwrap();
+    write_crawl(folder.path(), 4, false);
+    let run = |name: &str, paths: &str, values: &str| {
+        let recipe = folder.path().join(format!("{name}.toml"));
+        let text = format!(
+            "[[stage]]\nkind = \"jsonl\"\npaths = [{paths}]\n\n[[stage]]\nkind = \"line_dedup\"\n{values}\n\
+             [[stage]]\nid = \"corpus\"\nkind = \"write_jsonl\"\ncompression = \"none\"\n"
+        );
+        fs::write(&recipe, text).unwrap();
+        let out = folder.path().join(name);
+        success(gristmill().arg("run").arg(&recipe).arg("--out").arg(&out));
+        left(&out)
+    };
+    (run("first", "\"00.jsonl\", \"01.jsonl\"", first), run("second", "\"02.jsonl\", \"03.jsonl\"", second))
+}
+
+#[test]
+fn an_earlier_run_counts_as_seen() {
+    let lines = |left: &BTreeMap<String, String>| -> Vec<String> {
+        let lines =
+            left.values().flat_map(|text| text.lines()).filter(|line| line.contains(char::is_alphanumeric));
+        lines.map(str::to_lowercase).collect()
+    };
+    let (first, second) = left_by_two("", "against = [\"first\"]\n");
+    let mut both = [lines(&first), lines(&second)].concat();
+    let n = both.len();
+    both.sort();
+    both.dedup();
+    assert_eq!(both.len(), n, "no line is in both");
+    let all: BTreeSet<String> = texts()
+        .iter()
+        .flat_map(|text| text.lines().map(str::to_lowercase).collect::<Vec<_>>())
+        .filter(|line| line.contains(char::is_alphanumeric))
+        .collect();
+    assert_eq!(both, all.into_iter().collect::<Vec<_>>());
+    let (same, alone) = left_by_two("", "");
+    assert_eq!(same, first);
+    assert!(lines(&alone).len() > lines(&second).len());
+    // No copy stays, not even the only one here, where an earlier run has it.
+    let (_, none) = left_by_two("", "against = [\"first\"]\nkeep = \"none\"\n");
+    assert!(lines(&none).iter().all(|line| lines(&second).contains(line)));
 }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dedup::cut::cut;
 use crate::dedup::normalise::WordHasher;
+use crate::dedup::scope::Scope;
 use crate::dedup::tokens::ngrams;
-use crate::dedup::units::{declares, lines, rewrites};
+use crate::dedup::units::{declares, lines, rewrites, scoped};
 use crate::documents::Documents;
 use crate::hashing::FastHash;
 use crate::stage::{
@@ -31,8 +32,8 @@ use crate::stage::{
 /// stay; an n-gram counts as seen only from an earlier paragraph, as there; words are compared in lower case, without punctuation and marks and with numbers
 /// as `0`, where BFF compares them as they stand.
 ///
-/// Costs: 24 bytes on disk for every word, and 8 for every n-gram seen before, where BFF holds 1.2 bytes for every n-gram in memory at a rate of errors of .01; memory is
-/// 64 MiB a task that writes keys, 320 MiB a task that merges.
+/// Costs: 24 bytes on disk for every word, and 8 for every n-gram seen before, where BFF holds 1.2 bytes for every n-gram in memory at a rate
+/// of errors of .01; memory stays within `--memory`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BloomDedup {
@@ -44,6 +45,11 @@ pub struct BloomDedup {
     pub threshold: f64,
     /// What goes: `paragraphs`, `documents`, or `both`. DCLM: both. With `documents`, n-grams reach across lines.
     pub remove: Remove,
+    /// Which documents may hold copies of each other's text: `all`, or those of the same `dump`.
+    pub scope: Scope,
+    /// Folders of earlier runs, relative to the recipe: what the documents of their stage of this kind held counts as seen. Their keys are
+    /// read from their stores, their text is not. Keys of both must be made alike.
+    pub against: Vec<String>,
     /// Into how many parts keys are split; each is merged by one task.
     pub partitions: NonZeroU32,
 }
@@ -68,6 +74,8 @@ impl Default for BloomDedup {
             min_ngram: NonZeroUsize::MIN.saturating_add(12),
             threshold: 0.8,
             remove: Remove::Both,
+            scope: Scope::All,
+            against: Vec::new(),
             partitions: NonZeroU32::MIN.saturating_add(63),
         }
     }
@@ -82,7 +90,7 @@ impl StageConfig for BloomDedup {
     const REASONS: &'static [Reason] = &[NGRAMS_SEEN];
 
     fn declares(&self) -> Declares {
-        declares()
+        declares(self.scope, &self.against)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
@@ -167,6 +175,12 @@ impl Spans for SeenNgrams {
         &[Mark::Later]
     }
 
+    fn key_format(&self) -> String {
+        let BloomDedup { ngram, min_ngram, remove, scope, partitions, .. } = &self.config;
+        let lines = *remove != Remove::Documents;
+        format!("{ngram}-grams from {min_ngram}, of lines {lines}, scope {scope:?}, {partitions} partitions")
+    }
+
     fn keys(
         &self,
         _: usize,
@@ -176,12 +190,13 @@ impl Spans for SeenNgrams {
     ) -> Result<(), StageError> {
         let texts = documents.strings(columns::TEXT)?;
         let mut scratch = Scratch::default();
+        let salts = self.config.scope.salts(documents)?;
         for row in 0..documents.len() {
             let mut number = 0;
             for paragraph in self.paragraphs(texts.value(row), &mut scratch) {
                 for (key, first) in paragraph.ngrams {
                     if first == number {
-                        emit(row, number, key);
+                        emit(row, number, scoped(key, salts[row]));
                     }
                     number += 1;
                 }

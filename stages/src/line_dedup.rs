@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dedup::scope::Scope;
 use crate::dedup::units::{Keep, TOO_FEW_WORDS_LEFT, Units, declares, lines};
 use crate::stage::{BuildContext, Declares, Reason, Runtime, Shape, StageConfig, StageError};
 
@@ -19,7 +20,7 @@ use crate::stage::{BuildContext, Declares, Reason, Runtime, Shape, StageConfig, 
 /// Differences from CCNet: the whole corpus is compared at once, not groups of its files; a run of digits is one `0`; 128 bits of
 /// hash instead of 64 decide (64 and the part are kept, so that among 100 billion lines in 16 parts about 17 go by mistake).
 ///
-/// Costs: 24 bytes on disk for every line, and 8 for every copy; memory is 64 MiB a task that writes keys, 320 MiB a task that merges.
+/// Costs: 24 bytes on disk for every line, and 8 for every copy; memory stays within `--memory`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LineDedup {
@@ -32,6 +33,11 @@ pub struct LineDedup {
     /// Drop a document that lost lines and has fewer words left than this. Reason `too_few_words_left`; one of which no word is left is
     /// dropped as `all_lines_duplicate`.
     pub min_words_left: usize,
+    /// Which documents may hold copies of each other's text: `all`, or those of the same `dump`.
+    pub scope: Scope,
+    /// Folders of earlier runs, relative to the recipe: what the documents of their stage of this kind held counts as seen. Their keys are
+    /// read from their stores, their text is not. Keys of both must be made alike.
+    pub against: Vec<String>,
     /// Into how many parts keys are split; each is merged by one task.
     pub partitions: NonZeroU32,
 }
@@ -43,6 +49,8 @@ impl Default for LineDedup {
             min_words: 1,
             keep: Keep::First,
             min_words_left: 0,
+            scope: Scope::All,
+            against: Vec::new(),
             partitions: NonZeroU32::MIN.saturating_add(15),
         }
     }
@@ -57,7 +65,7 @@ impl StageConfig for LineDedup {
     const REASONS: &'static [Reason] = &[ALL_LINES_DUPLICATE, TOO_FEW_WORDS_LEFT];
 
     fn declares(&self) -> Declares {
-        declares()
+        declares(self.scope, &self.against)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
@@ -67,6 +75,7 @@ impl StageConfig for LineDedup {
             normalise: self.normalise,
             min_words: self.min_words,
             min_words_left: self.min_words_left,
+            scope: self.scope,
             partitions: self.partitions.get(),
             marks: [self.keep.mark()],
             nothing_left: ALL_LINES_DUPLICATE,

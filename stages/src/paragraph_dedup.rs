@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dedup::scope::Scope;
 use crate::dedup::units::{Keep, TOO_FEW_WORDS_LEFT, Units, declares, paragraphs};
 use crate::stage::{BuildContext, Declares, Reason, Runtime, Shape, StageConfig, StageError};
 
@@ -14,7 +15,7 @@ use crate::stage::{BuildContext, Declares, Reason, Runtime, Shape, StageConfig, 
 /// arXiv 1911.00359, section 3.1): compared are normalised words, line ends do not count, the first copy stays. It takes less than
 /// `line_dedup`: a menu goes where it is the same as a whole, a line that two articles share stays.
 ///
-/// Costs: 24 bytes on disk for every paragraph, and 8 for every copy; memory is 64 MiB a task that writes keys, 320 MiB a task that merges.
+/// Costs: 24 bytes on disk for every paragraph, and 8 for every copy; memory stays within `--memory`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParagraphDedup {
@@ -27,6 +28,11 @@ pub struct ParagraphDedup {
     /// Drop a document that lost paragraphs and has fewer words left than this. Reason `too_few_words_left`; one of which no word is left
     /// is dropped as `all_paragraphs_duplicate`.
     pub min_words_left: usize,
+    /// Which documents may hold copies of each other's text: `all`, or those of the same `dump`.
+    pub scope: Scope,
+    /// Folders of earlier runs, relative to the recipe: what the documents of their stage of this kind held counts as seen. Their keys are
+    /// read from their stores, their text is not. Keys of both must be made alike.
+    pub against: Vec<String>,
     /// Into how many parts keys are split; each is merged by one task.
     pub partitions: NonZeroU32,
 }
@@ -38,6 +44,8 @@ impl Default for ParagraphDedup {
             min_words: 1,
             keep: Keep::First,
             min_words_left: 0,
+            scope: Scope::All,
+            against: Vec::new(),
             partitions: NonZeroU32::MIN.saturating_add(15),
         }
     }
@@ -52,7 +60,7 @@ impl StageConfig for ParagraphDedup {
     const REASONS: &'static [Reason] = &[ALL_PARAGRAPHS_DUPLICATE, TOO_FEW_WORDS_LEFT];
 
     fn declares(&self) -> Declares {
-        declares()
+        declares(self.scope, &self.against)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
@@ -62,6 +70,7 @@ impl StageConfig for ParagraphDedup {
             normalise: self.normalise,
             min_words: self.min_words,
             min_words_left: self.min_words_left,
+            scope: self.scope,
             partitions: self.partitions.get(),
             marks: [self.keep.mark()],
             nothing_left: ALL_PARAGRAPHS_DUPLICATE,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dedup::scope::Scope;
 use crate::dedup::units::{Keep, TOO_FEW_WORDS_LEFT, Units, declares};
 use crate::documents::Documents;
 use crate::stage::{BuildContext, Declares, Reason, Runtime, Shape, StageConfig, StageError};
@@ -21,7 +22,7 @@ use crate::stage::{BuildContext, Declares, Reason, Runtime, Shape, StageConfig, 
 /// Differences from C4: it does not say how spans overlap, and takes whichever copy its machines meet first. datatrove's filter
 /// also drops documents with fewer than 3 sentences or 50 words left; `min_words_left` does the latter.
 ///
-/// Costs: 24 bytes on disk for every sentence, and 8 for every copy; memory is 64 MiB a task that writes keys, 320 MiB a task that merges.
+/// Costs: 24 bytes on disk for every sentence, and 8 for every copy; memory stays within `--memory`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SentenceDedup {
@@ -34,6 +35,11 @@ pub struct SentenceDedup {
     /// Drop a document that lost sentences and has fewer words left than this. Reason `too_few_words_left`; one of which no word is left
     /// is dropped as `all_sentences_duplicate`. datatrove: 50.
     pub min_words_left: usize,
+    /// Which documents may hold copies of each other's text: `all`, or those of the same `dump`.
+    pub scope: Scope,
+    /// Folders of earlier runs, relative to the recipe: what the documents of their stage of this kind held counts as seen. Their keys are
+    /// read from their stores, their text is not. Keys of both must be made alike.
+    pub against: Vec<String>,
     /// Into how many parts keys are split; each is merged by one task.
     pub partitions: NonZeroU32,
 }
@@ -45,6 +51,8 @@ impl Default for SentenceDedup {
             normalise: true,
             keep: Keep::First,
             min_words_left: 0,
+            scope: Scope::All,
+            against: Vec::new(),
             partitions: NonZeroU32::MIN.saturating_add(15),
         }
     }
@@ -59,7 +67,7 @@ impl StageConfig for SentenceDedup {
     const REASONS: &'static [Reason] = &[ALL_SENTENCES_DUPLICATE, TOO_FEW_WORDS_LEFT];
 
     fn declares(&self) -> Declares {
-        declares()
+        declares(self.scope, &self.against)
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
@@ -69,6 +77,7 @@ impl StageConfig for SentenceDedup {
             normalise: self.normalise,
             min_words: 1,
             min_words_left: self.min_words_left,
+            scope: self.scope,
             partitions: self.partitions.get(),
             marks: [self.keep.mark()],
             nothing_left: ALL_SENTENCES_DUPLICATE,

@@ -306,6 +306,8 @@ pub trait Spans: Send + Sync {
     /// What each pass over the documents marks; at least one. What the last one marks goes to [`rewrite`](Self::rewrite), what
     /// another marks to the next one's [`keys`](Self::keys), which can leave out what cannot be a copy.
     fn passes(&self) -> &[Mark];
+    /// Everything that decides keys and partitions: runs that say the same can be compared with each other.
+    fn key_format(&self) -> String;
     /// Emits `(row, span, key)`. Numbers of spans are the stage's own; from [`MAX_SPANS`] on they are ignored. `marked` holds for
     /// every document what the pass before marked, ascending; it is empty in the first pass.
     fn keys(

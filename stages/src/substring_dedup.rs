@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dedup::cut::cut;
+use crate::dedup::scope::Scope;
 use crate::dedup::tokens::{Token, ngrams, tokens};
-use crate::dedup::units::{Keep, declares, rewrites};
+use crate::dedup::units::{Keep, declares, rewrites, scoped};
 use crate::documents::Documents;
 use crate::stage::{
     BuildContext, Declares, Mark, Reason, Runtime, Shape, Spans, StageConfig, StageError, Verdict,
@@ -29,8 +30,10 @@ use crate::stage::{
 /// any 50, the one with the smallest hash is an anchor, the same wherever those 50 stand; the first pass compares anchors alone, one for about 13 tokens. The
 /// second compares the rows of 50 whose anchor occurs more than once. Nothing that is repeated can slip through.
 ///
-/// Costs: on disk 24 bytes for each anchor (1.8 a token) and 24 for each token in a row of 50 whose anchor is repeated, and 8 for each copy of either; memory
-/// is 64 MiB and 40 bytes for each token of one document a task that writes keys, 320 MiB a task that merges.
+/// It cannot be compared with earlier runs without their text: their second pass left out what was not repeated then.
+///
+/// Costs: on disk 24 bytes for each anchor (1.8 a token) and 24 for each token in a row of 50 whose anchor is repeated, and 8 for each copy of
+/// either; memory stays within `--memory`, beside 44 bytes for each token of one document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubstringDedup {
@@ -41,6 +44,8 @@ pub struct SubstringDedup {
     /// Drop a document that lost passages and has fewer tokens left than this. Reason `too_few_tokens_left`; one of which no token is left
     /// is dropped as `all_text_repeated`.
     pub min_tokens_left: usize,
+    /// Which documents may hold copies of each other's text: `all`, or those of the same `dump`.
+    pub scope: Scope,
     /// Into how many parts keys are split; each is merged by one task.
     pub partitions: NonZeroU32,
 }
@@ -51,6 +56,7 @@ impl Default for SubstringDedup {
             min_tokens: NonZeroUsize::MIN.saturating_add(49),
             keep: Keep::First,
             min_tokens_left: 0,
+            scope: Scope::All,
             partitions: NonZeroU32::MIN.saturating_add(31),
         }
     }
@@ -66,13 +72,14 @@ impl StageConfig for SubstringDedup {
     const REASONS: &'static [Reason] = &[ALL_TEXT_REPEATED, TOO_FEW_TOKENS_LEFT];
 
     fn declares(&self) -> Declares {
-        declares()
+        declares(self.scope, &[])
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
         Ok(Runtime::Spans(Box::new(Substrings {
             length: self.min_tokens.get(),
             min_tokens_left: self.min_tokens_left,
+            scope: self.scope,
             partitions: self.partitions.get(),
             marks: [Mark::All, self.keep.mark()],
         })))
@@ -82,6 +89,7 @@ impl StageConfig for SubstringDedup {
 struct Substrings {
     length: usize,
     min_tokens_left: usize,
+    scope: Scope,
     partitions: u32,
     marks: [Mark; 2],
 }
@@ -143,6 +151,10 @@ impl Spans for Substrings {
         &self.marks
     }
 
+    fn key_format(&self) -> String {
+        format!("anchors of {} tokens, scope {:?}, {} partitions", self.length, self.scope, self.partitions)
+    }
+
     /// Spans are anchors in the first pass, rows of the full length in the second, each numbered by its first token.
     fn keys(
         &self,
@@ -152,6 +164,7 @@ impl Spans for Substrings {
         emit: &mut dyn FnMut(usize, u32, u128),
     ) -> Result<(), StageError> {
         let texts = documents.strings(columns::TEXT)?;
+        let salts = self.scope.salts(documents)?;
         for (row, repeated) in marked.iter().enumerate() {
             if pass > 0 && repeated.is_empty() {
                 continue;
@@ -162,13 +175,13 @@ impl Spans for Substrings {
             if pass == 0 {
                 anchors.dedup();
                 for anchor in anchors {
-                    emit(row, anchor, keys[anchor as usize]);
+                    emit(row, anchor, scoped(keys[anchor as usize], salts[row]));
                 }
                 continue;
             }
             for (start, key) in ngrams(&hashes, self.length).enumerate() {
                 if repeated.binary_search(&anchors[start]).is_ok() {
-                    emit(row, start as u32, key);
+                    emit(row, start as u32, scoped(key, salts[row]));
                 }
             }
         }

@@ -97,7 +97,7 @@ pub fn earlier_documents(plan: &Plan, stage: &str) -> Result<u64, StageError> {
     Ok(earlier(plan, stage)?.iter().map(|(_, manifest)| manifest.rows()).sum())
 }
 
-fn earlier(plan: &Plan, stage: &str) -> Result<Vec<(StepFolder, Manifest)>, StageError> {
+pub(super) fn earlier(plan: &Plan, stage: &str) -> Result<Vec<(StepFolder, Manifest)>, StageError> {
     let mut results = Vec::new();
     for earlier in plan.stage(stage).into_iter().flat_map(|stage| &stage.earlier) {
         let folder = StepFolder::at(&earlier.folder);

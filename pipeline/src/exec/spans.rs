@@ -1,25 +1,29 @@
 //! The exchange behind stages that cut spans: keys of all spans out, marks of copies back.
 //!
 //! A map task writes a row (key, order of the document, place) for every span, a reducer merges one partition of all tasks'
-//! rows and writes the places of the copies, one partition a map task, and the narrow task that rewrites merges its
-//! partition of all reducers. Memory depends on none of the counts: see `corpus::sorted_runs`.
+//! rows and writes the places of the copies, one partition a part of the documents, and the narrow task that rewrites a part
+//! merges its partition of all reducers. Memory depends on none of the counts: see `corpus::sorted_runs`.
 
 use std::io;
-use std::iter::Peekable;
+use std::iter::{self, Peekable};
+use std::ops::Range;
 
-use gristmill_corpus::sorted_runs::{self, Merge, Run, RunsWriter, run_name};
+use gristmill_corpus::manifest::Manifest;
+use gristmill_corpus::sorted_runs::{self, MERGE_BYTES, Merge, RUN_BYTES, Run, RunsWriter, run_name};
 use gristmill_stages::dedup::order::orders;
 use gristmill_stages::dedup::partition_of;
 use gristmill_stages::stage::{MAX_SPANS, Mark, Spans};
 use gristmill_stages::{Documents, StageError};
 
 use super::expect_shape;
-use super::keys::engine;
+use super::keys::{earlier, engine};
+use super::store::StepFolder;
 use super::task::{Outcome, TaskContext};
+use crate::plan::{Head, Step, Work};
 
-/// Rows of spans: key, order, place.
+/// Rows of spans: key, order, place in the task.
 const KEYS: &str = "spans";
-/// Rows of marks: place in the task of the partition's number.
+/// Rows of marks: place in the part of the partition's number.
 const MARKS: &str = "marks";
 /// A place is a row and the number of a span in it, which takes as many of the lower bits.
 const SPAN_BITS: u32 = MAX_SPANS.trailing_zeros();
@@ -34,7 +38,7 @@ pub struct KeyWriter<'a> {
 }
 
 impl<'a> KeyWriter<'a> {
-    /// For one pass of a stage; `marks` are those of the pass before.
+    /// For one pass of a stage; `marks` is the step that made those of the pass before.
     pub fn new(
         context: &TaskContext<'a>,
         stage: &str,
@@ -43,7 +47,7 @@ impl<'a> KeyWriter<'a> {
     ) -> Result<Self, StageError> {
         let stage = expect_shape!(context.runtimes, stage, Spans)?;
         let marks = marks.map(|step| Marks::open(context, step)).transpose()?;
-        let runs = RunsWriter::new(context.folder, KEYS, stage.partitions());
+        let runs = RunsWriter::with_memory(context.folder, KEYS, stage.partitions(), run_bytes(context));
         Ok(Self { stage, pass, runs, marks, next_row: 0 })
     }
 
@@ -73,25 +77,36 @@ impl<'a> KeyWriter<'a> {
     }
 }
 
-/// Marks copies among the spans of one partition, over all tasks.
-pub fn mark(context: &TaskContext<'_>, stage: &str, pass: usize, keys: &str) -> Result<Outcome, StageError> {
-    let stage = expect_shape!(context.runtimes, stage, Spans)?;
+/// Marks copies among the spans of one partition, over all tasks of the step `keys`. What earlier runs hold comes before all.
+pub fn mark(
+    context: &TaskContext<'_>,
+    stage_id: &str,
+    pass: usize,
+    keys: &str,
+) -> Result<Outcome, StageError> {
+    let stage = expect_shape!(context.runtimes, stage_id, Spans)?;
     let mark = stage.passes().get(pass).copied();
     let mark = mark.ok_or_else(|| StageError::Engine(format!("pass {pass} is none of the stage's")))?;
-    let (_, manifest) = context.result(keys)?;
-    let first_row = &manifest.first_row;
-    let runs = runs::<3>(context, keys, KEYS, |task| first_row[task] << SPAN_BITS)?;
-    let n_tasks = manifest.commits.len() as u32;
-    let mut out = RunsWriter::<1>::new(context.folder, MARKS, n_tasks);
+    let step = context.plan.step(keys).ok_or_else(|| StageError::Engine(format!("no step `{keys}`")))?;
+    let starts = Parts::of(context, step)?.starts;
+    let n_parts = starts.len() - 1;
+    let mut out = RunsWriter::<1>::with_memory(context.folder, MARKS, n_parts as u32, run_bytes(context));
     let mut write = |place: u64| -> Result<(), StageError> {
         let row = place >> SPAN_BITS;
-        // The last task that begins at this row or before it; tasks without rows begin where the next one does.
-        let task = first_row[..n_tasks as usize].partition_point(|first| *first <= row) - 1;
-        out.push(task as u32, [place - (first_row[task] << SPAN_BITS)]).map_err(engine)
+        // The last part that begins at this row or before it; parts without rows begin where the next one does.
+        let part = starts[..n_parts].partition_point(|start| *start <= row) - 1;
+        out.push(part as u32, [place - (starts[part] << SPAN_BITS)]).map_err(engine)
     };
+    let (folder, manifest) = context.result(keys)?;
+    let rows = merge(context, runs(&folder, &manifest, KEYS)?, context.index)?;
+    let mut before = Vec::new();
+    for (folder, manifest) in earlier(context.plan, stage_id)? {
+        before.extend(runs::<3>(&folder, &manifest, KEYS)?);
+    }
+    let mut before = merge(context, before, context.index)?.peekable();
     // The first span of the present key, until it is written or known to be the only one.
     let mut first: Option<([u64; 3], bool)> = None;
-    for row in sorted_runs::merge(runs, context.index as u32).map_err(engine)? {
+    for row in rows {
         let row = row.map_err(engine)?;
         match &mut first {
             Some((of, is_written)) if of[0] == row[0] => {
@@ -101,35 +116,90 @@ pub fn mark(context: &TaskContext<'_>, stage: &str, pass: usize, keys: &str) -> 
                 }
                 write(row[2])?;
             }
-            _ => first = Some((row, false)),
+            _ => {
+                let is_copy = holds(&mut before, row[0])?;
+                if is_copy {
+                    write(row[2])?;
+                }
+                first = Some((row, is_copy));
+            }
         }
     }
     out.finish().map_err(engine)?;
     Ok(Outcome::default())
 }
 
+/// Whether rows, read up to there, have this key.
+fn holds(rows: &mut Peekable<Merge<3>>, key: u64) -> Result<bool, StageError> {
+    while let Some(row) = rows.next_if(|row| !matches!(row, Ok([other, ..]) if *other >= key)) {
+        row.map_err(engine)?;
+    }
+    Ok(matches!(rows.peek(), Some(Ok([other, ..])) if *other == key))
+}
+
+/// The parts of the documents that the tasks of a segment read.
+struct Parts {
+    /// Where each part begins among all rows, and where the last one ends.
+    starts: Vec<u64>,
+    /// How many parts a task reads.
+    per_task: usize,
+}
+
+impl Parts {
+    fn of(context: &TaskContext<'_>, step: &Step) -> Result<Self, StageError> {
+        let Work::Segment { head: Head::Parts { steps, per_task }, .. } = &step.work else {
+            return Err(StageError::Engine(format!("step `{}` reads no documents that are kept", step.id)));
+        };
+        let mut starts = vec![0];
+        for step in steps {
+            let (_, manifest) = context.result(step)?;
+            let before = starts[starts.len() - 1];
+            starts.extend(manifest.first_row.iter().skip(1).map(|row| before + row));
+        }
+        Ok(Self { starts, per_task: *per_task })
+    }
+
+    /// Those of one task.
+    fn of_task(&self, index: usize) -> Range<usize> {
+        let n = self.starts.len() - 1;
+        (index * self.per_task).min(n)..((index + 1) * self.per_task).min(n)
+    }
+}
+
 /// The marks of one task's documents, row by row.
 pub struct Marks {
-    places: Peekable<Merge<1>>,
+    /// Places in the task.
+    places: Peekable<Box<dyn Iterator<Item = io::Result<u64>>>>,
     next_row: u64,
 }
 
 impl Marks {
-    /// Those that the reducers of `step` left for this task.
+    /// Those that the reducers of `step` left for the parts that this task reads.
     pub fn open(context: &TaskContext<'_>, step: &str) -> Result<Self, StageError> {
-        let runs = runs::<1>(context, step, MARKS, |_| 0)?;
-        let places = sorted_runs::merge(runs, context.index as u32).map_err(engine)?.peekable();
-        Ok(Self { places, next_row: 0 })
+        let (folder, manifest) = context.result(step)?;
+        let runs = runs::<1>(&folder, &manifest, MARKS)?;
+        let parts = Parts::of(context, context.step)?;
+        let own = parts.of_task(context.index);
+        let bytes = merge_bytes(context);
+        let places = own.clone().flat_map(move |part| -> Box<dyn Iterator<Item = io::Result<u64>>> {
+            let before = (parts.starts[part] - parts.starts[own.start]) << SPAN_BITS;
+            let runs = runs.iter().map(|(run, _)| (run.clone(), before));
+            match sorted_runs::merge_within(runs, part as u32, bytes) {
+                Ok(places) => Box::new(places.map(|place| place.map(|[place]| place))),
+                Err(error) => Box::new(iter::once(Err(error))),
+            }
+        });
+        let places: Box<dyn Iterator<Item = io::Result<u64>>> = Box::new(places);
+        Ok(Self { places: places.peekable(), next_row: 0 })
     }
 
     /// The marked spans of each of the next `n` documents, ascending.
     pub fn next(&mut self, n: usize) -> Result<Vec<Vec<u32>>, StageError> {
         let mut marked = vec![Vec::new(); n];
         let end = self.next_row + n as u64;
-        let is_here =
-            |place: &io::Result<[u64; 1]>| !matches!(place, Ok([place]) if place >> SPAN_BITS >= end);
+        let is_here = |place: &io::Result<u64>| !matches!(place, Ok(place) if place >> SPAN_BITS >= end);
         while let Some(place) = self.places.next_if(is_here) {
-            let [place] = place.map_err(engine)?;
+            let place = place.map_err(engine)?;
             let row = (place >> SPAN_BITS) - self.next_row;
             marked[row as usize].push((place & u64::from(MAX_SPANS - 1)) as u32);
         }
@@ -138,20 +208,35 @@ impl Marks {
     }
 }
 
-/// All runs of a step, with what is to be added to the places of a task.
+/// All runs of a step's result, with what is to be added to the places of each.
 fn runs<const N: usize>(
-    context: &TaskContext<'_>,
-    step: &str,
+    folder: &StepFolder,
+    manifest: &Manifest,
     name: &str,
-    add: impl Fn(usize) -> u64,
 ) -> Result<Vec<(Run<N>, u64)>, StageError> {
-    let (folder, manifest) = context.result(step)?;
     let mut runs = Vec::new();
-    for commit in &manifest.commits {
+    for (commit, first_row) in manifest.commits.iter().zip(&manifest.first_row) {
         for number in 0.. {
             let Some(path) = folder.file(commit, &run_name(name, number))? else { break };
-            runs.push((Run::open(&path).map_err(engine)?, add(commit.task)));
+            runs.push((Run::open(&path).map_err(engine)?, first_row << SPAN_BITS));
         }
     }
     Ok(runs)
+}
+
+fn merge<const N: usize>(
+    context: &TaskContext<'_>,
+    runs: Vec<(Run<N>, u64)>,
+    partition: usize,
+) -> Result<Merge<N>, StageError> {
+    sorted_runs::merge_within(runs, partition as u32, merge_bytes(context)).map_err(engine)
+}
+
+/// A quarter of what the task may fill: documents, sorting and reading need room too.
+fn run_bytes(context: &TaskContext<'_>) -> usize {
+    RUN_BYTES.min(context.memory / 4)
+}
+
+fn merge_bytes(context: &TaskContext<'_>) -> usize {
+    MERGE_BYTES.min(context.memory / 4)
 }

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use gristmill_corpus::files;
 use gristmill_corpus::fingerprint::Fingerprint;
-use gristmill_stages::stage::{ArtefactRef, BuildContext, Exchange, Runtime, Shape};
+use gristmill_stages::stage::{ArtefactRef, BuildContext, Runtime, Shape};
 use serde_json::{Value, json};
 
 use super::{Earlier, FOREST_FAN_IN, FORMAT, Head, Link, Plan, PlanSplit, PlanStage, Step, Tail, Work};
@@ -154,15 +154,40 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Adds the passes of a stage that cuts spans: keys, then marks, each time.
+    fn spans(&mut self, index: usize) -> Result<(), PlanError> {
+        let id = self.stage(index).id.clone();
+        let (partitions, passes) = match self.runtime(index)? {
+            Runtime::Spans(spans) => (spans.partitions() as usize, spans.passes().len()),
+            _ => return Err(self.against_its_word(index)),
+        };
+        let earlier = self.earlier_runs(index)?;
+        for pass in 0..passes {
+            let keys = pass_step(&id, "keys", pass);
+            let marks = pass.checked_sub(1).map(|before| pass_step(&id, "marks", before));
+            let upstream = Upstream { head: self.key_parts(index), chain: Vec::new() };
+            self.segment(&keys, upstream, Tail::Spans { stage: id.clone(), pass, marks }, false);
+            // From here on, what comes out depends on the earlier runs.
+            self.earlier.insert(id.clone(), earlier.clone());
+            let work = Work::Marks { stage: id.clone(), pass, keys: keys.clone() };
+            self.push(&pass_step(&id, "marks", pass), partitions, work, vec![keys], false);
+        }
+        Ok(())
+    }
+
+    /// The step that marks what a stage that cuts spans leaves out.
+    fn last_marks(&self, index: usize) -> Result<String, PlanError> {
+        let id = &self.stage(index).id;
+        let of_stage = |step: &&Step| matches!(&step.work, Work::Marks { stage, .. } if stage == id);
+        let last = self.steps.iter().rev().find(of_stage).map(|step| step.id.clone());
+        last.ok_or_else(|| self.against_its_word(index))
+    }
+
     /// Keys of all documents, a forest for each partition of keys, a tree of merges, and the survivors.
     fn exchange(&mut self, index: usize) -> Result<(), PlanError> {
         let stage = self.stage(index).id.clone();
         let earlier = self.earlier_runs(index)?;
-        let mut head = self.parts(index);
-        if let Head::Parts { steps, per_task } = &mut head {
-            let parts: usize = steps.iter().map(|step| self.find(step).tasks).sum();
-            *per_task = parts.div_ceil(MOST_KEY_FILES).max(1);
-        }
+        let head = self.key_parts(index);
         let keys = format!("{stage}.keys");
         self.segment(&keys, Upstream { head, chain: Vec::new() }, Tail::Keys(stage.clone()), false);
         // From here on, what comes out depends on the earlier runs.
@@ -185,13 +210,23 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// The documents that stage `index` reads, several parts a task where there are more than a reducer can merge.
+    fn key_parts(&self, index: usize) -> Head {
+        let mut head = self.parts(index);
+        if let Head::Parts { steps, per_task } = &mut head {
+            let parts: usize = steps.iter().map(|step| self.find(step).tasks).sum();
+            *per_task = parts.div_ceil(MOST_KEY_FILES).max(1);
+        }
+        head
+    }
+
     /// The keys of the runs that an exchange compares with: complete, and made as it makes its own.
     fn earlier_runs(&self, index: usize) -> Result<Vec<Earlier>, PlanError> {
         let stage = self.stage(index);
         if stage.declares.earlier.is_empty() {
             return Ok(Vec::new());
         }
-        let own = self.built(index)?.key_format();
+        let own = key_format(&self.runtime(index)?).ok_or_else(|| self.against_its_word(index))?;
         let mut earlier = Vec::new();
         for run in &stage.declares.earlier {
             let wrong =
@@ -207,12 +242,15 @@ impl Planner<'_> {
                 let context = BuildContext { base: plan.base.clone(), seed: plan.seed };
                 let built =
                     (stage.kind.parse)(other.config.clone()).map(|configured| configured.build(&context));
-                let Ok(Ok(Runtime::Exchange(exchange))) = built else { continue };
-                if exchange.key_format() == own {
+                let Ok(Ok(Some(format))) = built.map(|built| built.map(|runtime| key_format(&runtime)))
+                else {
+                    continue;
+                };
+                if format == own {
                     found = plan.step(&format!("{}.keys", other.id));
                     break;
                 }
-                formats.push(exchange.key_format());
+                formats.push(format);
             }
             let step = found.ok_or_else(|| match formats.as_slice() {
                 [] => wrong(format!("it has no stage of kind `{}`", stage.kind.kind)),
@@ -230,32 +268,6 @@ impl Planner<'_> {
             earlier.push(Earlier { run: run.clone(), folder, fingerprint });
         }
         Ok(earlier)
-    }
-
-    /// Adds the passes of a stage that cuts spans: keys, then marks, each time.
-    fn spans(&mut self, index: usize) -> Result<(), PlanError> {
-        let id = self.stage(index).id.clone();
-        let (partitions, passes) = match self.runtime(index)? {
-            Runtime::Spans(spans) => (spans.partitions() as usize, spans.passes().len()),
-            _ => return Err(self.against_its_word(index)),
-        };
-        for pass in 0..passes {
-            let keys = pass_step(&id, "keys", pass);
-            let marks = pass.checked_sub(1).map(|before| pass_step(&id, "marks", before));
-            let upstream = Upstream { head: self.parts(index), chain: Vec::new() };
-            self.segment(&keys, upstream, Tail::Spans { stage: id.clone(), pass, marks }, false);
-            let work = Work::Marks { stage: id.clone(), pass, keys: keys.clone() };
-            self.push(&pass_step(&id, "marks", pass), partitions, work, vec![keys], false);
-        }
-        Ok(())
-    }
-
-    /// The step that marks what a stage that cuts spans leaves out.
-    fn last_marks(&self, index: usize) -> Result<String, PlanError> {
-        let id = &self.stage(index).id;
-        let of_stage = |step: &&Step| matches!(&step.work, Work::Marks { stage, .. } if stage == id);
-        let last = self.steps.iter().rev().find(of_stage).map(|step| step.id.clone());
-        last.ok_or_else(|| self.against_its_word(index))
     }
 
     /// Whether the documents of a stage are kept on disk: someone asks for it, or more than one stage reads
@@ -428,12 +440,8 @@ impl Planner<'_> {
     }
 
     fn partitions(&self, index: usize) -> Result<usize, PlanError> {
-        Ok(self.built(index)?.partitions() as usize)
-    }
-
-    fn built(&self, index: usize) -> Result<Box<dyn Exchange>, PlanError> {
         match self.runtime(index)? {
-            Runtime::Exchange(exchange) => Ok(exchange),
+            Runtime::Exchange(exchange) => Ok(exchange.partitions() as usize),
             _ => Err(self.against_its_word(index)),
         }
     }
@@ -500,14 +508,23 @@ impl Planner<'_> {
     }
 }
 
-/// A reducer reads at most this many files of keys: with partitions of a gigabyte, each read is a megabyte. More parts than
-/// these are read several by one task.
-const MOST_KEY_FILES: usize = 1000;
-
 /// The step of a stage that cuts spans: `line_dedup.keys`, and `substring_dedup.keys2` for a second pass.
 fn pass_step(id: &str, part: &str, pass: usize) -> String {
     if pass == 0 { format!("{id}.{part}") } else { format!("{id}.{part}{}", pass + 1) }
 }
+
+/// What two runs' keys must have in common to be compared.
+fn key_format(runtime: &Runtime) -> Option<String> {
+    match runtime {
+        Runtime::Exchange(exchange) => Some(exchange.key_format()),
+        Runtime::Spans(spans) => Some(spans.key_format()),
+        _ => None,
+    }
+}
+
+/// A reducer reads at most this many files of keys: with partitions of a gigabyte, each read is a megabyte. More parts than
+/// these are read several by one task.
+const MOST_KEY_FILES: usize = 1000;
 
 /// Counts up when the engine itself gives other bytes for the same stages.
 const ENGINE_VERSION: u32 = 1;

@@ -8,10 +8,11 @@ use arrow::array::LargeStringBuilder;
 use gristmill_corpus::columns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use super::cut::cut;
 use super::normalise::WordHasher;
+use super::scope::Scope;
 use crate::documents::Documents;
 use crate::stage::{Declares, Mark, Reason, Spans, StageError, Verdict};
 
@@ -37,9 +38,16 @@ impl Keep {
 }
 
 /// What stages that cut copies out of texts need and make.
-pub fn declares() -> Declares {
-    let text = columns::TEXT.to_owned();
-    Declares { reads: vec![columns::ID.to_owned(), text.clone()], writes: vec![text], ..Declares::default() }
+pub fn declares(scope: Scope, against: &[String]) -> Declares {
+    let mut reads = vec![columns::ID.to_owned(), columns::TEXT.to_owned()];
+    reads.extend(scope.reads());
+    let writes = vec![columns::TEXT.to_owned()];
+    Declares { reads, writes, earlier: against.to_vec(), ..Declares::default() }
+}
+
+/// A key as documents of one scope share it; see [`Scope::salts`].
+pub fn scoped(key: u128, salt: u64) -> u128 {
+    if salt == 0 { key } else { xxh3_128_with_seed(&key.to_le_bytes(), salt) }
 }
 
 /// The byte ranges of the units of a text, ascending; given are documents, a row and its text.
@@ -57,6 +65,8 @@ pub struct Units {
     pub min_words: usize,
     /// Fewer words than this are no text, where something was cut.
     pub min_words_left: usize,
+    /// Which documents may hold copies of each other's units.
+    pub scope: Scope,
     /// See [`Spans::partitions`].
     pub partitions: u32,
     /// See [`Spans::passes`].
@@ -140,6 +150,13 @@ impl Spans for Units {
         &self.marks
     }
 
+    fn key_format(&self) -> String {
+        format!(
+            "{} units in a row, normalise {}, min_words {}, scope {:?}, {} partitions",
+            self.window, self.normalise, self.min_words, self.scope, self.partitions
+        )
+    }
+
     fn keys(
         &self,
         _: usize,
@@ -148,6 +165,7 @@ impl Spans for Units {
         emit: &mut dyn FnMut(usize, u32, u128),
     ) -> Result<(), StageError> {
         let mut scratch = Scratch::default();
+        let salts = self.scope.salts(documents)?;
         for row in 0..documents.len() {
             let units = self.units(documents, row, &mut scratch)?;
             let keys: Vec<u128> = units.iter().filter_map(|unit| unit.key).collect();
@@ -158,7 +176,7 @@ impl Spans for Units {
                     let bytes: Vec<u8> = window.iter().flat_map(|key| key.to_le_bytes()).collect();
                     xxh3_128(&bytes)
                 };
-                emit(row, span as u32, key);
+                emit(row, span as u32, scoped(key, salts[row]));
             }
         }
         Ok(())
