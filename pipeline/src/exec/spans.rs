@@ -166,10 +166,13 @@ impl Parts {
     }
 }
 
+/// Places in ascending order.
+type Places = Box<dyn Iterator<Item = io::Result<u64>>>;
+
 /// The marks of one task's documents, row by row.
 pub struct Marks {
-    /// Places in the task.
-    places: Peekable<Box<dyn Iterator<Item = io::Result<u64>>>>,
+    /// In the task.
+    places: Peekable<Places>,
     next_row: u64,
 }
 
@@ -181,7 +184,7 @@ impl Marks {
         let parts = Parts::of(context, context.step)?;
         let own = parts.of_task(context.index);
         let bytes = merge_bytes(context);
-        let places = own.clone().flat_map(move |part| -> Box<dyn Iterator<Item = io::Result<u64>>> {
+        let places = own.clone().flat_map(move |part| -> Places {
             let before = (parts.starts[part] - parts.starts[own.start]) << SPAN_BITS;
             let runs = runs.iter().map(|(run, _)| (run.clone(), before));
             match sorted_runs::merge_within(runs, part as u32, bytes) {
@@ -189,7 +192,7 @@ impl Marks {
                 Err(error) => Box::new(iter::once(Err(error))),
             }
         });
-        let places: Box<dyn Iterator<Item = io::Result<u64>>> = Box::new(places);
+        let places: Places = Box::new(places);
         Ok(Self { places: places.peekable(), next_row: 0 })
     }
 
