@@ -28,9 +28,8 @@ pub fn reduce(
     let half = workspace.share(2);
     let most_edges = readers.iter().map(|(reader, _)| reader.rows(partition)).sum();
     let solver = Solver::choose(n_docs, most_edges, half.bytes());
-    let forest = if readers.len() <= half.fan_in() {
-        let rows = keyed::merge_buffered(readers, partition, half.buffer_bytes(readers.len()));
-        forest(solver, n_docs, verified_stars(rows, agree), &half)?
+    let rows: Box<dyn Iterator<Item = io::Result<(u64, u64)>>> = if readers.len() <= half.fan_in() {
+        Box::new(keyed::merge_buffered(readers, partition, half.buffer_bytes(readers.len())))
     } else {
         // More files than buffers: some at a time first.
         let mut files = Vec::new();
@@ -44,9 +43,9 @@ pub fn reduce(
             run.finish(false)?;
             files.push(file);
         }
-        let rows = Merged::<2>::new(files, &half)?.map(|row| row.map(|[key, document]| (key, document)));
-        forest(solver, n_docs, verified_stars(rows, agree), &half)?
+        Box::new(Merged::<2>::new(files, &half)?.map(|row| row.map(|[key, document]| (key, document))))
     };
+    let forest = forest(solver, n_docs, verified_stars(rows, agree), &half)?;
     write(forest, out)
 }
 
@@ -64,14 +63,9 @@ fn merged(files: &[PathBuf], n_docs: u64, workspace: &Workspace) -> io::Result<F
         most_edges += file.metadata()?.len() / 16;
     }
     // One after the other: the order of edges does not matter.
-    let buffer = workspace.buffer_bytes(1);
-    let edges = files.iter().flat_map(|file| {
-        let (run, error) = match Run::<2>::open(file, buffer) {
-            Ok(run) => (Some(run), None),
-            Err(error) => (None, Some(Err(error))),
-        };
-        error.into_iter().chain(run.into_iter().flatten().map(|edge| edge.map(|[a, b]| (a, b))))
-    });
+    let buffer = workspace.buffer_bytes(files.len());
+    let runs = files.iter().map(|file| Run::<2>::open(file, buffer)).collect::<io::Result<Vec<_>>>()?;
+    let edges = runs.into_iter().flatten().map(|edge| edge.map(|[a, b]| (a, b)));
     forest(Solver::choose(n_docs, most_edges, workspace.bytes()), n_docs, edges, workspace)
 }
 
