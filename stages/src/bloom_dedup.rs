@@ -191,12 +191,12 @@ impl Spans for SeenNgrams {
         let texts = documents.strings(columns::TEXT)?;
         let mut scratch = Scratch::default();
         let salts = self.config.scope.salts(documents)?;
-        for row in 0..documents.len() {
+        for (row, &salt) in salts.iter().enumerate() {
             let mut number = 0;
             for paragraph in self.paragraphs(texts.value(row), &mut scratch) {
                 for (key, first) in paragraph.ngrams {
                     if first == number {
-                        emit(row, number, scoped(key, salts[row]));
+                        emit(row, number, scoped(key, salt));
                     }
                     number += 1;
                 }

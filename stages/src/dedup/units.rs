@@ -166,7 +166,7 @@ impl Spans for Units {
     ) -> Result<(), StageError> {
         let mut scratch = Scratch::default();
         let salts = self.scope.salts(documents)?;
-        for row in 0..documents.len() {
+        for (row, &salt) in salts.iter().enumerate() {
             let units = self.units(documents, row, &mut scratch)?;
             let keys: Vec<u128> = units.iter().filter_map(|unit| unit.key).collect();
             for (span, window) in keys.windows(self.window).enumerate() {
@@ -176,7 +176,7 @@ impl Spans for Units {
                     let bytes: Vec<u8> = window.iter().flat_map(|key| key.to_le_bytes()).collect();
                     xxh3_128(&bytes)
                 };
-                emit(row, span as u32, scoped(key, salts[row]));
+                emit(row, span as u32, scoped(key, salt));
             }
         }
         Ok(())
