@@ -84,7 +84,7 @@ fn report(name: &str, pages: &[Page]) {
     );
     let mut kept = parsed.iter().filter_map(|(dom, page)| {
         let dom = dom.as_ref()?;
-        Some((dom, content::choose(dom, page.url.as_deref())))
+        Some((dom, content::choose(dom, page.url.as_deref()).kept))
     });
     let kept: Vec<_> = kept.by_ref().collect();
     let mut turn = kept.iter().cycle();

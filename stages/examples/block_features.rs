@@ -1,34 +1,46 @@
-//! Training data for the content model. Reads JSONL `{id,url,html}` on stdin; writes for every page a JSON line
-//! `{id, n, texts}` to stdout and its feature rows (f32, little endian) to the file named by the first argument.
+//! Training data for the models of extraction. Reads JSONL `{id,url,html}` on stdin.
+//!
+//! `block_features OUT` writes `OUT.f32` (a row for every block, little endian), `OUT.pages.f32` (a row for every page) and
+//! `OUT.jsonl` (a line `{id, texts, words, sums, kept}` for every page, what the committed model says among them).
 
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
 
 use gristmill_stages::html::blocks::Blocks;
+use gristmill_stages::html::content;
 use gristmill_stages::html::dom::{Dom, Limits, Tag};
-use gristmill_stages::html::{content, features};
+use gristmill_stages::html::features::Features;
+use gristmill_stages::html::model::BLOCKS;
+
+fn put(file: &mut impl Write, row: &[f32]) -> io::Result<()> {
+    row.iter().try_for_each(|number| file.write_all(&number.to_le_bytes()))
+}
 
 fn main() -> io::Result<()> {
-    let path = std::env::args()
-        .nth(1)
-        .ok_or_else(|| io::Error::other("usage: block_features ROWS.f32 < PAGES.jsonl"))?;
-    let mut file = BufWriter::new(File::create(path)?);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let out =
+        std::env::args().nth(1).ok_or_else(|| io::Error::other("usage: block_features OUT < PAGES.jsonl"))?;
+    let create = |extension: &str| File::create(format!("{out}.{extension}")).map(BufWriter::new);
+    let mut files = [create("f32")?, create("pages.f32")?, create("jsonl")?];
     for line in io::stdin().lock().lines() {
         let row: serde_json::Value = serde_json::from_str(&line?)?;
+        let url = row["url"].as_str();
         let Ok(dom) = Dom::parse(row["html"].as_str().unwrap_or_default(), &Limits::default()) else {
             continue;
         };
         let page = Blocks::of(&dom);
         let candidate = content::candidate(&dom, &page);
-        let mut rows = Vec::new();
-        features::rows(&dom, &page, &candidate, row["url"].as_str(), |_, numbers| {
-            rows.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-        });
-        file.write_all(&rows)?;
+        let features = Features::of(&dom, &page, &candidate, url);
+        let mut numbers = features.blank();
+        let mut sums = Vec::with_capacity(page.blocks.len());
+        for at in 0..page.blocks.len() {
+            features.fill(at, &mut numbers);
+            sums.push(BLOCKS.sum(&numbers));
+            put(&mut files[0], &numbers)?;
+        }
+        put(&mut files[1], &features.page_row())?;
         let mut texts = vec![String::new(); page.blocks.len()];
         let mut kept_blocks = vec![false; page.blocks.len()];
-        let kept = content::choose(&dom, row["url"].as_str());
+        let kept = content::choose(&dom, url).kept;
         for (id, &block) in page.block_of.iter().enumerate() {
             if let Some(text) = texts.get_mut(block as usize) {
                 text.push_str(dom.text(id as u32));
@@ -45,11 +57,12 @@ fn main() -> io::Result<()> {
                 }
             }
         }
-        let line =
-            serde_json::json!({ "id": row["id"], "n": texts.len(), "texts": texts, "kept": kept_blocks });
-        serde_json::to_writer(&mut out, &line)?;
-        out.write_all(b"\n")?;
+        let words: Vec<u32> = page.blocks.iter().map(|block| block.counts.words).collect();
+        let line = serde_json::json!({
+            "id": row["id"], "texts": texts, "words": words, "sums": sums, "kept": kept_blocks,
+        });
+        serde_json::to_writer(&mut files[2], &line)?;
+        files[2].write_all(b"\n")?;
     }
-    file.flush()?;
-    out.flush()
+    files.iter_mut().try_for_each(Write::flush)
 }

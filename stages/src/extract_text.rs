@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, LargeStringBuilder};
+use arrow::array::{Array, Float32Builder, LargeStringBuilder};
 use gristmill_corpus::columns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,14 @@ pub struct ExtractText {
     /// `text` or `markdown`.
     #[serde(default)]
     pub format: TextFormat,
+    /// A column for the type of the page: `article`, `collection`, `documentation`, `forum`, `listing`, `product` or `service`;
+    /// null where the markup was given up. None is written if this is not given.
+    #[serde(default)]
+    pub page_type_column: Option<String>,
+    /// A column for how sure the choice of the content is, 0 to 1: the word F1 that the model expects of the text; 0 where
+    /// the markup was given up. None is written if this is not given.
+    #[serde(default)]
+    pub confidence_column: Option<String>,
     /// Longest page, in bytes of decoded HTML, whose markup is parsed; longer pages become `text_only_bytes`.
     #[serde(default = "default_max_bytes")]
     pub max_bytes: usize,
@@ -50,14 +58,19 @@ fn default_max_bytes() -> usize {
 
 impl StageConfig for ExtractText {
     const KIND: &'static str = "extract_text";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const SHAPE: Shape = Shape::Map;
     const REASONS: &'static [Reason] = &[NO_TEXT];
 
     fn declares(&self) -> Declares {
         Declares {
             reads: vec![columns::HTML.into(), columns::URL.into()],
-            writes: vec![columns::TEXT.into(), columns::TITLE.into(), EXTRACTION.into()],
+            writes: [columns::TEXT, columns::TITLE, EXTRACTION]
+                .into_iter()
+                .chain(self.page_type_column.as_deref())
+                .chain(self.confidence_column.as_deref())
+                .map(Into::into)
+                .collect(),
             drops: vec![columns::HTML.into()],
             ..Declares::default()
         }
@@ -72,7 +85,11 @@ impl StageConfig for ExtractText {
             ..html::Options::default()
         };
         options.limits.bytes = self.max_bytes;
-        Ok(Runtime::Map(Box::new(Extractor { options })))
+        Ok(Runtime::Map(Box::new(Extractor {
+            options,
+            page_type_column: self.page_type_column.clone(),
+            confidence_column: self.confidence_column.clone(),
+        })))
     }
 }
 
@@ -81,6 +98,8 @@ const EXTRACTION: &str = "extraction";
 
 struct Extractor {
     options: html::Options,
+    page_type_column: Option<String>,
+    confidence_column: Option<String>,
 }
 
 impl Map for Extractor {
@@ -90,6 +109,8 @@ impl Map for Extractor {
         let mut texts = LargeStringBuilder::new();
         let mut titles = LargeStringBuilder::new();
         let mut extractions = LargeStringBuilder::new();
+        let mut page_types = LargeStringBuilder::new();
+        let mut confidences = Float32Builder::new();
         let mut verdicts = Vec::with_capacity(pages.len());
         for row in 0..pages.len() {
             let url = urls.is_valid(row).then(|| urls.value(row));
@@ -100,13 +121,21 @@ impl Map for Extractor {
                 Extraction::Content => "content",
                 Extraction::TextOnly(reason) => reason.name(),
             });
+            page_types.append_option(extracted.page_type.map(html::PageType::name));
+            confidences.append_value(extracted.confidence);
             verdicts.push(Verdict::from(extracted.text.is_empty().then_some(NO_TEXT)));
         }
-        let documents = documents
+        let mut documents = documents
             .with_column(columns::TEXT, Arc::new(texts.finish()))?
             .with_column(columns::TITLE, Arc::new(titles.finish()))?
             .with_column(EXTRACTION, Arc::new(extractions.finish()))?
             .without_column(columns::HTML)?;
+        if let Some(column) = &self.page_type_column {
+            documents = documents.with_column(column, Arc::new(page_types.finish()))?;
+        }
+        if let Some(column) = &self.confidence_column {
+            documents = documents.with_column(column, Arc::new(confidences.finish()))?;
+        }
         Ok((documents, verdicts))
     }
 }
@@ -143,6 +172,17 @@ mod tests {
         assert_eq!(documents.strings(EXTRACTION).expect("extraction").value(0), "content");
         assert!(documents.strings(columns::HTML).is_err());
         assert_eq!(verdicts, [Verdict::Keep, Verdict::Drop(NO_TEXT)]);
+    }
+
+    #[test]
+    fn page_type_and_confidence_are_columns_where_they_are_named() {
+        let config = "page_type_column = \"page_type\"\nconfidence_column = \"sure\"\nmax_bytes = 60";
+        let (documents, _) = run(config, &["<h2>Head</h2><p>Some words.", &"<p>Too long. ".repeat(9)]);
+        let types = documents.strings("page_type").expect("page type");
+        assert!(types.is_valid(0) && types.is_null(1));
+        assert!(documents.strings("sure").is_err(), "numbers are no strings");
+        let (documents, _) = run("", &["<p>Some words."]);
+        assert!(documents.strings("page_type").is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::Exit;
 use super::lines;
 
 /// Extract the main text of pages: HTML files, or JSON lines {id, url, html} on standard input, to JSON lines
-/// {id, text}, in order. The extractor alone, as the stage `extract_text` runs it.
+/// {id, text, title, page_type, confidence}, in order. The extractor alone, as the stage `extract_text` runs it.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  gristmill extract page.html\n  gristmill extract --format markdown < pages.jsonl > texts.jsonl\n\nExit codes: 0 done; 1 some lines or files could not be read and are missing."
@@ -42,7 +42,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.files.is_empty() {
         return lines::convert(std::io::stdin().lock(), |page| {
             let extracted = html::extract(lines::field(page, "html")?, page["url"].as_str(), &options);
-            Ok(json!({"id": page["id"], "text": extracted.text}))
+            Ok(line(page["id"].clone(), extracted))
         });
     }
     let mut exit = Exit::Done;
@@ -66,5 +66,15 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<Exit> {
 fn extract(path: &PathBuf, options: &html::Options) -> anyhow::Result<Value> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let (page, _) = charset::decode(&bytes, None);
-    Ok(json!({"id": path.to_string_lossy(), "text": html::extract(&page, None, options).text}))
+    Ok(line(path.to_string_lossy().into(), html::extract(&page, None, options)))
+}
+
+fn line(id: Value, extracted: html::Extracted) -> Value {
+    json!({
+        "id": id,
+        "text": extracted.text,
+        "title": extracted.title,
+        "page_type": extracted.page_type.map(html::PageType::name),
+        "confidence": (f64::from(extracted.confidence) * 1000.0).round() / 1000.0,
+    })
 }

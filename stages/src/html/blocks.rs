@@ -137,13 +137,16 @@ pub struct Blocks {
     pub block_of: Vec<u32>,
     /// Hints of `<html>` and `<body>`, which tell what kind of page it is.
     pub page: Mask,
+    /// For every element a hash of its tag and class: what it looks like.
+    pub look: Vec<u32>,
 }
 
 impl Blocks {
     /// Cuts a page into blocks.
     pub fn of(dom: &Dom) -> Self {
         let total = dom.nodes.len();
-        let mut page = Self { blocks: Vec::new(), block_of: vec![NONE; total], page: 0 };
+        let mut page =
+            Self { blocks: Vec::new(), block_of: vec![NONE; total], page: 0, look: vec![0; total] };
         let mut around: Vec<Mask> = vec![0; total];
         let mut own: Vec<Mask> = vec![0; total];
         let mut depth: Vec<u32> = vec![0; total];
@@ -199,6 +202,7 @@ impl Blocks {
                 continue;
             }
             let hints = hints(dom, id as u32);
+            page.look[id] = look(dom, id as u32, node.tag);
             if matches!(node.tag, Tag::Html | Tag::Body | Tag::Document) {
                 page.page |= hints;
             } else {
@@ -284,6 +288,17 @@ fn hints(dom: &Dom, id: u32) -> Mask {
     let class = dom.attribute(id, AttributeName::Class).map_or(0, classes::mask);
     let name = dom.attribute(id, AttributeName::Id).map_or(0, classes::mask);
     class | name
+}
+
+/// Digits left out, which number what is alike; endless classes say at the front what they are.
+fn look(dom: &Dom, id: u32, tag: Tag) -> u32 {
+    let mut hash = 0x811C_9DC5 ^ tag as u32;
+    for &byte in dom.attribute(id, AttributeName::Class).unwrap_or_default().as_bytes().iter().take(64) {
+        if !byte.is_ascii_digit() {
+            hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+    }
+    hash
 }
 
 fn tag_mask(dom: &Dom, id: u32, node: &Node) -> Mask {

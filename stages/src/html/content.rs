@@ -4,10 +4,12 @@ use super::blocks::{
     Block, Blocks, HIDDEN, IN_ARTICLE, IN_ASIDE, IN_BUTTON, IN_FOOTER, IN_FORM, IN_HEADER, IN_MAIN, IN_NAV,
     IN_NOSCRIPT,
 };
+use super::choice::{self, Choice};
 use super::classes::{self, Mask};
-use super::dom::{Dom, NONE};
-use super::features;
-use super::model::MODEL;
+use super::dom::{Dom, NONE, Tag};
+use super::features::Features;
+use super::model::BLOCKS;
+use super::page_type::PageType;
 
 /// The texts that stay.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +43,59 @@ impl Kept {
     }
 }
 
+/// What was decided about a page.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The texts that stay.
+    pub kept: Kept,
+    /// What type the page is of; `None` where it was too large to tell.
+    pub page_type: Option<PageType>,
+    /// The word F1 that the model expects of the texts that stay, 0 to 1; 0 where it was not asked.
+    pub confidence: f32,
+    /// Characters of all blocks.
+    pub chars: u32,
+}
+
 /// Decides for every block of a page.
-pub fn choose(dom: &Dom, url: Option<&str>) -> Kept {
-    let blocks = Blocks::of(dom);
-    let keep = decide(dom, &blocks, url);
-    Kept::new(&blocks, &keep)
+pub fn choose(dom: &Dom, url: Option<&str>) -> Content {
+    let page = Blocks::of(dom);
+    let judged = (page.blocks.len() <= MOST_BLOCKS).then(|| judge(dom, &page, url));
+    let (page_type, choice) = match judged {
+        Some((page_type, choice)) => (Some(page_type), choice),
+        None => (None, Choice { keep: rule(&page), expected: 0.0 }),
+    };
+    let keep = widen(&page, choice.keep);
+    let chars = page.blocks.iter().map(|block| block.counts.chars).sum();
+    Content { kept: Kept::new(&page, &keep), page_type, confidence: choice.expected, chars }
+}
+
+/// What the models say.
+fn judge(dom: &Dom, page: &Blocks, url: Option<&str>) -> (PageType, Choice) {
+    let root = candidate(dom, page);
+    let features = Features::of(dom, page, &root, url);
+    let mut row = features.blank();
+    let mut sums = Vec::with_capacity(page.blocks.len());
+    for at in 0..page.blocks.len() {
+        features.fill(at, &mut row);
+        sums.push(BLOCKS.sum(&row));
+    }
+    let words: Vec<u32> = page.blocks.iter().map(|block| block.counts.words).collect();
+    let (page_type, article) = PageType::of(&features.page_row());
+    let mut choice = choice::choose(&sums, &words, article);
+    // What names a table stays with its first row.
+    for at in 1..page.blocks.len() {
+        if choice.keep[at] && page.blocks[at - 1].tag == Tag::Caption {
+            choice.keep[at - 1] = true;
+        }
+    }
+    (page_type, choice)
+}
+
+/// What is kept of a page that is too large for the models.
+fn rule(page: &Blocks) -> Vec<bool> {
+    let unwanted = AGAINST & !IN_ASIDE;
+    let wanted = |block: &Block| block.around & unwanted == 0 && block.counts.link_share() < 0.5;
+    page.blocks.iter().map(wanted).collect()
 }
 
 /// The element that most likely holds the content.
@@ -84,19 +134,9 @@ const AGAINST: Mask = classes::NAV
     | HIDDEN
     | IN_BUTTON;
 
-/// Keeps the blocks that the model keeps. Where that is next to nothing, the page has no content that the model knows
-/// as such, and everything that a reader sees stays, navigation aside.
-fn decide(dom: &Dom, page: &Blocks, url: Option<&str>) -> Vec<bool> {
-    let root = candidate(dom, page);
-    let mut keep = vec![false; page.blocks.len()];
-    if page.blocks.len() > MOST_BLOCKS {
-        let unwanted = AGAINST & !IN_ASIDE;
-        for (keep, block) in keep.iter_mut().zip(&page.blocks) {
-            *keep = block.around & unwanted == 0 && block.counts.link_share() < 0.5;
-        }
-    } else {
-        features::rows(dom, page, &root, url, |at, row| keep[at] = MODEL.score(row) >= 0.0);
-    }
+/// Where next to nothing is kept, the page has no content that the model knows as such, and everything that a reader sees
+/// stays, navigation aside.
+fn widen(page: &Blocks, mut keep: Vec<bool>) -> Vec<bool> {
     let chars = |keep: &[bool]| -> u32 {
         page.blocks.iter().zip(keep).filter(|(_, keep)| **keep).map(|(block, _)| block.counts.chars).sum()
     };

@@ -2,7 +2,9 @@
 
 use super::content;
 use super::dom::{Dom, Limits, TooMuch};
+use super::page_type::PageType;
 use super::render::{self, Format};
+use super::words;
 
 /// How to extract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,12 +25,17 @@ pub enum Extraction {
 }
 
 /// What a page says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Extracted {
     /// The main text; empty if the page has none.
     pub text: String,
     /// The page's title, if it has one.
     pub title: Option<String>,
+    /// What type the page is of, where it was judged.
+    pub page_type: Option<PageType>,
+    /// The word F1 that is expected of the text, 0 to 1: how sure the choice of the content is. 0 where the markup was
+    /// given up.
+    pub confidence: f32,
     /// How the text was come by.
     pub extraction: Extraction,
 }
@@ -37,17 +44,35 @@ pub struct Extracted {
 pub fn extract(html: &str, url: Option<&str>, options: &Options) -> Extracted {
     match Dom::parse(html, &options.limits) {
         Ok(dom) => {
-            let kept = content::choose(&dom, url);
+            let content = content::choose(&dom, url);
+            let hidden = (content.chars < LITTLE).then(|| hidden_text(&dom, content.chars)).flatten();
             Extracted {
-                text: render::render(&dom, &kept, options.format),
+                text: hidden.unwrap_or_else(|| render::render(&dom, &content.kept, options.format)),
                 title: render::title(&dom),
+                page_type: content.page_type,
+                confidence: content.confidence,
                 extraction: Extraction::Content,
             }
         }
-        Err(reason) => {
-            Extracted { text: render::strip(html), title: None, extraction: Extraction::TextOnly(reason) }
-        }
+        Err(reason) => Extracted {
+            text: render::strip(html),
+            title: None,
+            page_type: None,
+            confidence: 0.0,
+            extraction: Extraction::TextOnly(reason),
+        },
     }
+}
+
+/// Fewer visible characters than this are a frame that a script fills.
+const LITTLE: u32 = 600;
+
+/// The article that a page without visible text carries for machines, if it is several times as long as what it shows.
+fn hidden_text(dom: &Dom, shown: u32) -> Option<String> {
+    let body = words::article_body(dom);
+    let lines = body.lines().map(render::strip).filter(|line| !line.is_empty());
+    let text = lines.collect::<Vec<_>>().join("\n");
+    (text.len() > 4 * shown as usize && text.len() > LITTLE as usize / 2).then_some(text)
 }
 
 #[cfg(test)]
@@ -74,6 +99,30 @@ mod tests {
         assert_eq!(text("plain words"), "plain words");
         assert_eq!(text(""), "");
         assert_eq!(text("<script>var x;</script>"), "");
+    }
+
+    #[test]
+    fn an_article_that_is_there_for_machines_alone_is_read() {
+        let long = "This sentence is long enough to count as text, &amp; more. ".repeat(10);
+        let html = format!(
+            "<script type=application/ld+json>{{\"@type\":\"Article\",\"articleBody\":\"Head\\n{long}\"}}</script><p>Loading"
+        );
+        assert_eq!(text(&html), format!("Head\n{}", long.trim().replace("&amp;", "&")));
+        let shown =
+            format!("{html}<article><p>{}</p></article>", "Shown words win, as they should. ".repeat(40));
+        assert!(!text(&shown).contains("long enough"));
+    }
+
+    #[test]
+    fn says_how_sure_it_is_and_what_the_page_is() {
+        let long = "This sentence is long enough, as sentences of articles are, to count as text. ".repeat(9);
+        let html = format!(
+            "<nav><a href=/>Home</a></nav><article><h1>Head</h1><p>{long}</p><p>{long}</p></article>"
+        );
+        let extracted =
+            extract(&html, Some("https://a.example/2024/05/a-long-title-of-it"), &Options::default());
+        assert_eq!(extracted.page_type, Some(PageType::Article));
+        assert!(extracted.confidence > 0.5 && extracted.confidence <= 1.0);
     }
 
     #[test]

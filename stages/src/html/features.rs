@@ -6,66 +6,158 @@
 use super::blocks::{Block, Blocks, Counts};
 use super::classes::{self, Mask};
 use super::content::Candidate;
-use super::dom::{AttributeName, Dom, NONE, Tag};
+use super::cues::{self, Cues};
+use super::dom::{Dom, NONE, Tag};
+use super::groups::{Group, Groups, Member};
+use super::page_facts::{self, Numbers, page_facts};
+use super::words::{self, Said, Words};
 
 /// Groups of hints in `classes`.
 const GROUPS: usize = 46;
 /// Bits of a mask: groups, then tags.
 const BITS: usize = 64;
-const PAGE_KINDS: [&str; 10] = [
-    "Article\"",
-    "BlogPosting\"",
-    "Product\"",
-    "DiscussionForumPosting\"",
-    "QAPage\"",
-    "ItemList\"",
-    "FAQPage\"",
-    "CollectionPage\"",
-    "Recipe\"",
-    "Offer\"",
-];
-const NUMBERS: usize = 56;
+const NUMBERS: usize = 118;
+
+/// Where the page's own numbers begin.
+const PAGE: usize = BITS + GROUPS + 2 * cues::COUNT;
+/// Where the block's own numbers begin.
+const OWN: usize = PAGE + GROUPS + page_facts::LENGTH;
 
 /// Length of a row.
-pub const LENGTH: usize = BITS + GROUPS + GROUPS + PAGE_KINDS.len() + NUMBERS;
+pub const LENGTH: usize = OWN + NUMBERS;
 
-/// Hands over one row for every block, in order.
-pub fn rows(
-    dom: &Dom,
-    page: &Blocks,
-    candidate: &Candidate,
-    url: Option<&str>,
-    mut each: impl FnMut(usize, &[f32; LENGTH]),
-) {
-    let blocks = &page.blocks;
-    let subtree = Subtrees::of(dom, page);
-    let shapes = Shapes::of(dom, page);
-    let all = &subtree.counts[0];
-    let path = url.and_then(|url| url.split_once("://")).and_then(|(_, rest)| rest.split_once('/'));
-    let path = path.map_or("", |(_, path)| path);
-    let page_mask = page.page | classes::mask(path);
-    let kinds = page_kinds(dom);
-    let paragraphs: u32 =
-        blocks.iter().filter(|block| block.tag == Tag::P).map(|block| block.counts.chars).sum();
-    let mut before = 0;
-    let mut since_heading = 0_u32;
-    let mut last_heading = 0;
-    let mut since_long = 1000_u32;
-    let mut to_long = vec![1000_u32; blocks.len()];
-    let mut distance = 1000_u32;
-    for (at, block) in blocks.iter().enumerate().rev() {
-        to_long[at] = distance;
-        distance = if is_long(block) { 0 } else { distance.saturating_add(1).min(1000) };
+/// Length of a page's row.
+pub const PAGE_LENGTH: usize = OWN - PAGE;
+
+/// A row.
+pub type Row = [f32; LENGTH];
+
+/// Everything that rows are made of.
+pub struct Features<'a> {
+    dom: &'a Dom,
+    page: &'a Blocks,
+    candidate: &'a Candidate,
+    subtree: Subtrees,
+    shapes: Shapes,
+    groups: Groups,
+    words: Vec<Words>,
+    /// For every block, characters before it.
+    before: Vec<u32>,
+    sections: Vec<Section>,
+    since_long: Vec<u32>,
+    to_long: Vec<u32>,
+    /// The block that is most like the page's title.
+    head: u32,
+    page_mask: Mask,
+    facts: [f32; page_facts::LENGTH],
+}
+
+/// Where a block stands to headings.
+#[derive(Clone, Copy, Debug, Default)]
+struct Section {
+    /// Cues of the nearest heading before.
+    cues: Cues,
+    /// Its level, 7 for what looks like one.
+    level: u32,
+    /// Blocks and characters since.
+    blocks: u32,
+    chars: u32,
+    /// Headings before.
+    number: u32,
+    /// Characters up to the next one.
+    length: u32,
+}
+
+impl<'a> Features<'a> {
+    /// Looks at a page; linear in its nodes and text, sorting aside.
+    pub fn of(dom: &'a Dom, page: &'a Blocks, candidate: &'a Candidate, url: Option<&str>) -> Self {
+        let subtree = Subtrees::of(dom, page);
+        let groups = Groups::of(dom, page, &subtree);
+        let said = Said::of(dom);
+        let words = words::look(dom, page, &said);
+        let facts = page_facts(dom, page, candidate, &subtree, &groups, &words, &said, url);
+        let path = url.and_then(|url| url.split_once("://")).and_then(|(_, rest)| rest.split_once('/'));
+        let blocks = &page.blocks;
+        let mut before = Vec::with_capacity(blocks.len());
+        let mut sum = 0;
+        for block in blocks {
+            before.push(sum);
+            sum += block.counts.chars;
+        }
+        let distances = |order: &mut dyn Iterator<Item = usize>| {
+            let mut found = vec![0; blocks.len()];
+            let mut distance = 1000_u32;
+            for at in order {
+                found[at] = distance;
+                distance = if is_long(&blocks[at]) { 0 } else { distance.saturating_add(1).min(1000) };
+            }
+            found
+        };
+        Self {
+            since_long: distances(&mut (0..blocks.len())),
+            to_long: distances(&mut (0..blocks.len()).rev()),
+            head: head(blocks, &words),
+            sections: sections(blocks, &words),
+            shapes: Shapes::of(dom, page),
+            page_mask: page.page | classes::mask(path.map_or("", |(_, path)| path)),
+            dom,
+            page,
+            candidate,
+            subtree,
+            groups,
+            words,
+            before,
+            facts,
+        }
     }
-    let mut row = [0.0; LENGTH];
-    row[BITS + 2 * GROUPS..LENGTH - NUMBERS].copy_from_slice(&kinds);
-    bits(&mut row[BITS + GROUPS..BITS + 2 * GROUPS], page_mask);
-    for (at, block) in blocks.iter().enumerate() {
+
+    /// What the page is made of: the features of its type.
+    pub fn page_row(&self) -> [f32; PAGE_LENGTH] {
+        let mut row = [0.0; PAGE_LENGTH];
+        bits(&mut row[..GROUPS], self.page_mask);
+        row[GROUPS..].copy_from_slice(&self.facts);
+        row
+    }
+
+    /// A row with what is the same for every block.
+    pub fn blank(&self) -> Row {
+        let mut row = [0.0; LENGTH];
+        row[PAGE..OWN].copy_from_slice(&self.page_row());
+        row
+    }
+
+    /// Fills in what is a block's own.
+    pub fn fill(&self, at: usize, row: &mut Row) {
+        let block = &self.page.blocks[at];
+        let section = &self.sections[at];
         bits(&mut row[..BITS], block.around);
         bits(&mut row[BITS..BITS + GROUPS], block.near);
+        bits(&mut row[BITS + GROUPS..BITS + GROUPS + cues::COUNT], self.words[at].cues.into());
+        bits(&mut row[BITS + GROUPS + cues::COUNT..PAGE], section.cues.into());
+        let mut numbers = Numbers::new(&mut row[OWN..]);
+        self.text(at, &mut numbers);
+        self.neighbours(at, &mut numbers);
+        self.above(at, &mut numbers);
+        self.repeats(at, &mut numbers);
+        self.said(at, &mut numbers);
+        // Where it stands to headings and long texts.
+        numbers.push(block.tag.heading_level() as f32);
+        numbers.push(section.blocks as f32);
+        numbers.push(section.level as f32);
+        numbers.push(section.chars as f32);
+        numbers.push(section.number as f32);
+        numbers.push(section.length as f32);
+        numbers.push(self.since_long[at] as f32);
+        numbers.push(self.to_long[at] as f32);
+        debug_assert!(numbers.is_full());
+    }
+
+    fn text(&self, at: usize, numbers: &mut Numbers) {
+        let block = &self.page.blocks[at];
         let counts = &block.counts;
+        let all = self.subtree.counts[0].chars;
+        let before = self.before[at];
         let chars = counts.chars.max(1) as f32;
-        let mut numbers = Numbers { row: &mut row[LENGTH - NUMBERS..], at: 0 };
         numbers.push(counts.chars as f32);
         numbers.push(counts.words as f32);
         numbers.push(counts.link_share());
@@ -73,90 +165,188 @@ pub fn rows(
         numbers.push(counts.stops as f32);
         numbers.push(counts.digits as f32 / chars);
         numbers.push(counts.capitals as f32 / chars);
-        numbers.push(f32::from(u8::from(block.ends_sentence)));
+        numbers.flag(block.ends_sentence);
         numbers.push(f32::from(block.tag as u8));
         numbers.push(block.depth as f32);
-        numbers.push(before as f32 / all.chars.max(1) as f32);
+        numbers.push(before as f32 / all.max(1) as f32);
         numbers.push(before as f32);
-        numbers.push((all.chars - before) as f32);
-        numbers.push(at as f32 / blocks.len() as f32);
-        before += counts.chars;
+        numbers.push((all - before) as f32);
+        numbers.push(at as f32 / self.page.blocks.len() as f32);
+        numbers.push(chars / counts.words.max(1) as f32);
+        numbers.push(counts.capitals as f32 / counts.words.max(1) as f32);
+        // To the heading that names the page.
+        numbers.push(at as f32 - self.head as f32);
+        numbers.push(before as f32 - self.before.get(self.head as usize).copied().unwrap_or(0) as f32);
+    }
+
+    fn neighbours(&self, at: usize, numbers: &mut Numbers) {
+        let blocks = &self.page.blocks;
         for offset in [-1_isize, 1, -2, 2] {
             let neighbour = at.checked_add_signed(offset).and_then(|index| blocks.get(index));
             numbers.push(neighbour.map_or(-1.0, |block| block.counts.chars as f32));
             numbers.push(neighbour.map_or(-1.0, |block| block.counts.link_share()));
+            numbers.push(neighbour.map_or(-1.0, |block| f32::from(block.tag as u8)));
         }
-        let mut window = Counts::default();
-        for block in &blocks[at.saturating_sub(5)..(at + 6).min(blocks.len())] {
-            window.add(&block.counts);
+        for reach in [2, 5, 15] {
+            let mut window = Counts::default();
+            for block in &blocks[at.saturating_sub(reach)..(at + reach + 1).min(blocks.len())] {
+                window.add(&block.counts);
+            }
+            numbers.push(window.chars as f32);
+            numbers.push(window.link_share());
+            numbers.push(window.stops as f32);
         }
-        numbers.push(window.chars as f32);
-        numbers.push(window.link_share());
-        numbers.push(window.stops as f32);
-        // Whole page.
-        numbers.push(all.chars as f32);
-        numbers.push(blocks.len() as f32);
-        numbers.push(all.link_share());
-        numbers.push(paragraphs as f32 / all.chars.max(1) as f32);
-        // What is around it, one, two and three elements up.
+    }
+
+    /// What is around it, one, two, three and five elements up.
+    fn above(&self, at: usize, numbers: &mut Numbers) {
+        let block = &self.page.blocks[at];
+        let all = self.subtree.counts[0].chars.max(1) as f32;
         let mut above = block.node;
-        for _ in 0..3 {
-            let parent = dom.nodes[above as usize].parent;
+        for step in 0..5 {
+            let parent = self.dom.nodes[above as usize].parent;
             if parent != NONE {
                 above = parent;
             }
-            let around = &subtree.counts[above as usize];
+            if step == 3 {
+                continue;
+            }
+            let around = &self.subtree.counts[above as usize];
             numbers.push(around.chars as f32);
             numbers.push(around.link_share());
             numbers.push(around.stops as f32);
-            numbers.push(subtree.blocks[above as usize] as f32);
+            numbers.push(self.subtree.blocks[above as usize] as f32);
+            numbers.push(f32::from(self.dom.nodes[above as usize].tag as u8));
         }
+        // The largest element around it that is not most of the page.
+        let mut section = block.node;
+        loop {
+            let parent = self.dom.nodes[section as usize].parent;
+            if parent == NONE || self.subtree.counts[parent as usize].chars as f32 > 0.4 * all {
+                break;
+            }
+            section = parent;
+        }
+        let around = &self.subtree.counts[section as usize];
+        numbers.push(around.chars as f32 / all);
+        numbers.push(around.link_share());
+        numbers.push(around.stops as f32);
+        numbers.push(around.digits as f32 / around.chars.max(1) as f32);
+        numbers.push(self.subtree.blocks[section as usize] as f32);
         // The likely content.
-        let inside = candidate.contains(dom, block);
-        numbers.push(f32::from(u8::from(inside)));
-        numbers.push(candidate.share);
-        let root = &subtree.counts[candidate.node as usize];
-        numbers.push(root.chars as f32 / all.chars.max(1) as f32);
-        numbers.push(
-            if inside { 0.0 } else { block.first as f32 - candidate.node as f32 } / dom.nodes.len() as f32,
-        );
-        // What it repeats.
-        let (same, same_chars, same_links) = shapes.around(at);
+        let inside = self.candidate.contains(self.dom, block);
+        numbers.flag(inside);
+        let distance = block.first as f32 - self.candidate.node as f32;
+        numbers.push(if inside { 0.0 } else { distance / self.dom.nodes.len() as f32 });
+    }
+
+    fn repeats(&self, at: usize, numbers: &mut Numbers) {
+        let all = self.subtree.counts[0].chars.max(1) as f32;
+        let (same, same_chars, same_links) = self.shapes.around(at);
         numbers.push(same);
         numbers.push(same_chars);
         numbers.push(same_links);
-        // Where it stands to headings and long texts.
-        let level = block.tag.heading_level();
-        numbers.push(level as f32);
-        numbers.push(since_heading as f32);
-        numbers.push(last_heading as f32);
-        if level > 0 {
-            since_heading = 0;
-            last_heading = level;
-        } else {
-            since_heading += 1;
+        let (number, counts) = &self.groups.places[self.groups.place[at] as usize];
+        numbers.push(*number as f32);
+        numbers.push(counts.chars as f32 / *number as f32);
+        numbers.push(counts.link_share());
+        numbers.push(counts.chars as f32 / all);
+        numbers.push(counts.stops as f32 / *number as f32);
+        numbers.push(self.groups.turn[at] as f32);
+        for of in [&self.groups.inner, &self.groups.outer] {
+            match self.groups.member(of, at) {
+                Some((member, group)) => self.member(at, member, group, all, numbers),
+                None => (0..12).for_each(|_| numbers.push(-1.0)),
+            }
         }
-        numbers.push(since_long as f32);
-        numbers.push(to_long[at] as f32);
-        since_long = if is_long(block) { 0 } else { since_long.saturating_add(1).min(1000) };
-        each(at, &row);
+    }
+
+    fn member(&self, at: usize, member: &Member, group: &Group, all: f32, numbers: &mut Numbers) {
+        let counts = &self.subtree.counts[member.node as usize];
+        let number = group.members as f32;
+        numbers.push(number);
+        numbers.push(member.index as f32);
+        numbers.push(counts.chars as f32);
+        numbers.push(counts.link_share());
+        numbers.push(self.subtree.blocks[member.node as usize] as f32);
+        numbers.push(group.counts.chars as f32 / number);
+        numbers.push(group.counts.chars as f32 / all);
+        numbers.push(group.counts.link_share());
+        numbers.push(group.counts.stops as f32 / number);
+        numbers.push(group.blocks as f32 / number);
+        numbers.push(group.shortest as f32 / group.longest.max(1) as f32);
+        numbers.push(self.page.blocks[at].counts.chars as f32 / counts.chars.max(1) as f32);
+    }
+
+    /// What it shares with the page's words about itself, and with other blocks.
+    fn said(&self, at: usize, numbers: &mut Numbers) {
+        let words = &self.words[at];
+        let number = words.number.max(1) as f32;
+        numbers.push(words.in_title as f32 / number);
+        numbers.push(words.in_title as f32);
+        numbers.push(words.in_description as f32 / number);
+        numbers.push(words.in_body as f32 / number);
+        numbers.push(words.same as f32);
+        numbers.push(words.before as f32);
+        numbers.push(words.cues.count_ones() as f32);
+        for offset in [-1_isize, 1] {
+            let neighbour = at.checked_add_signed(offset).and_then(|index| self.words.get(index));
+            numbers.push(neighbour.map_or(-1.0, |words| words.in_body as f32 / words.number.max(1) as f32));
+            numbers.push(neighbour.map_or(-1.0, |words| words.cues.count_ones() as f32));
+        }
     }
 }
 
-fn is_long(block: &Block) -> bool {
+/// The first top heading, else the first heading, with the largest part of the title; the first block where there is none.
+fn head(blocks: &[Block], words: &[Words]) -> u32 {
+    let points = |at: usize| {
+        let (level, words) = (blocks[at].tag.heading_level(), &words[at]);
+        let share = words.in_title as f32 / words.number.max(1) as f32;
+        share * (words.in_title.min(12) as f32)
+            + match level {
+                1 => 3.0,
+                2 => 1.0,
+                _ => 0.0,
+            }
+    };
+    let mut best = (0.0, 0);
+    for at in 0..blocks.len() {
+        if blocks[at].tag.heading_level() > 0 && points(at) > best.0 {
+            best = (points(at), at);
+        }
+    }
+    best.1 as u32
+}
+
+fn sections(blocks: &[Block], words: &[Words]) -> Vec<Section> {
+    let mut sections = vec![Section::default(); blocks.len()];
+    let mut now = Section::default();
+    let mut start = 0;
+    for (at, block) in blocks.iter().enumerate() {
+        let level = block.tag.heading_level() as u32;
+        let like = block.near & classes::TITLE != 0 && block.counts.chars < 80 && !block.ends_sentence;
+        sections[at] = now;
+        if level > 0 || like {
+            for section in &mut sections[start..=at] {
+                section.length = now.chars;
+            }
+            start = at + 1;
+            let level = if level > 0 { level } else { 7 };
+            now = Section { cues: words[at].cues, level, number: now.number + 1, ..Section::default() };
+        } else {
+            now.blocks += 1;
+            now.chars += block.counts.chars;
+        }
+    }
+    for section in &mut sections[start..] {
+        section.length = now.chars;
+    }
+    sections
+}
+
+/// Whether a block is a paragraph's worth of free text.
+pub(super) fn is_long(block: &Block) -> bool {
     block.counts.chars >= 120 && block.counts.link_share() < 0.3
-}
-
-struct Numbers<'a> {
-    row: &'a mut [f32],
-    at: usize,
-}
-
-impl Numbers<'_> {
-    fn push(&mut self, number: f32) {
-        self.row[self.at] = number;
-        self.at += 1;
-    }
 }
 
 fn bits(row: &mut [f32], mask: Mask) {
@@ -166,13 +356,16 @@ fn bits(row: &mut [f32], mask: Mask) {
 }
 
 /// Counts of every element's subtree, by one scan from the end: children lie after their parents.
-struct Subtrees {
-    counts: Vec<Counts>,
-    blocks: Vec<u32>,
+pub struct Subtrees {
+    /// What each holds.
+    pub counts: Vec<Counts>,
+    /// Blocks in each.
+    pub blocks: Vec<u32>,
 }
 
 impl Subtrees {
-    fn of(dom: &Dom, page: &Blocks) -> Self {
+    /// Sums up.
+    pub fn of(dom: &Dom, page: &Blocks) -> Self {
         let mut counts = vec![Counts::default(); dom.nodes.len()];
         let mut blocks = vec![0; dom.nodes.len()];
         for block in &page.blocks {
@@ -232,34 +425,6 @@ impl Shapes {
     }
 }
 
-/// What the page says it is, in JSON-LD and in `og:type`.
-fn page_kinds(dom: &Dom) -> [f32; PAGE_KINDS.len()] {
-    let mut kinds = [0.0; PAGE_KINDS.len()];
-    for id in 0..dom.nodes.len() as u32 {
-        match dom.nodes[id as usize].tag {
-            Tag::Script if dom.attribute(id, AttributeName::Type) == Some("application/ld+json") => {
-                for inner in id + 1..dom.nodes[id as usize].end {
-                    let text = dom.text(inner);
-                    for (kind, name) in kinds.iter_mut().zip(PAGE_KINDS) {
-                        if *kind == 0.0 && memchr::memmem::find(text.as_bytes(), name.as_bytes()).is_some() {
-                            *kind = 1.0;
-                        }
-                    }
-                }
-            }
-            Tag::Meta if dom.attribute(id, AttributeName::Property) == Some("og:type") => {
-                match dom.attribute(id, AttributeName::Content) {
-                    Some("article") => kinds[0] = 1.0,
-                    Some("product" | "og:product") => kinds[2] = 1.0,
-                    _ => {}
-                }
-            }
-            _ => {}
-        }
-    }
-    kinds
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,12 +437,12 @@ mod tests {
         let dom = Dom::parse(html, &Limits::default()).expect("small");
         let page = Blocks::of(&dom);
         let candidate = content::candidate(&dom, &page);
-        let mut seen = 0;
-        rows(&dom, &page, &candidate, Some("https://a.example/blog/x"), |at, row| {
-            assert_eq!(at, seen);
+        let features = Features::of(&dom, &page, &candidate, Some("https://a.example/blog/x"));
+        let mut row = features.blank();
+        assert_eq!(page.blocks.len(), 3);
+        for at in 0..3 {
+            features.fill(at, &mut row);
             assert!(row.iter().all(|number| number.is_finite()));
-            seen += 1;
-        });
-        assert_eq!(seen, 3);
+        }
     }
 }

@@ -1,13 +1,18 @@
 //! From a page's markup to the text that a reader came for: parse, cut into blocks, choose, render.
 
 pub mod blocks;
+pub mod choice;
 pub mod classes;
 pub mod content;
+mod cues;
 mod doctype;
 pub mod dom;
 pub mod extract;
 pub mod features;
+mod groups;
 pub mod model;
+mod page_facts;
+mod page_type;
 mod programs;
 mod references;
 pub mod render;
@@ -17,7 +22,9 @@ mod tags;
 mod tex;
 mod tokens;
 mod tree;
+mod words;
 mod writer;
 
 pub use extract::{Extracted, Extraction, Options, extract};
+pub use page_type::PageType;
 pub use render::Format;

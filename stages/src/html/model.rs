@@ -1,104 +1,143 @@
-//! The learned judge: gradient-boosted trees over the features of a block.
+//! The learned judges: gradient-boosted trees over the features of a block, and of a page.
 //!
-//! `model.txt` is written by `scripts/train_extractor.py`: a header, then one tree a line in pre-order,
-//! `feature:threshold` for a split (left where the number is at most the threshold) and `=value` for a leaf.
+//! `model.txt` and `page_type.txt` are written by `scripts/train_extractor.py`: a header, then one tree a line in
+//! pre-order, `feature:threshold` for a split (left where the number is at most the threshold) and `=value` for a leaf.
 
 use std::sync::LazyLock;
 
 use super::features;
+use super::page_type::PageType;
 
 /// A node: a split whose left branch is the next node, or a leaf.
 #[derive(Clone, Copy, Debug)]
 struct Node {
     /// Feature of a split; [`LEAF`] for a leaf.
     feature: u16,
-    /// Where the right branch begins.
-    right: u32,
+    /// How many nodes further the right branch begins.
+    right: u16,
     /// Threshold of a split, value of a leaf.
     number: f32,
 }
 
 const LEAF: u16 = u16::MAX;
 
-/// A sum of trees, and the sum from which on a block stays.
+/// Sums of trees: one sum for every output, to which the trees belong in turn.
 #[derive(Debug)]
 pub struct Model {
     nodes: Vec<Node>,
     roots: Vec<u32>,
-    least: f32,
+    features: usize,
+    outputs: usize,
 }
 
-/// The model that belongs to this version of the features.
-pub static MODEL: LazyLock<Model> =
-    LazyLock::new(|| Model::parse(include_str!("model.txt")).expect("the committed model fits the features"));
+/// How much speaks for a block.
+pub static BLOCKS: LazyLock<Model> = LazyLock::new(|| {
+    let model = Model::parse(include_str!("model.txt")).expect("the committed model is well formed");
+    assert!((model.features, model.outputs) == (features::LENGTH, 1), "it fits the features of a block");
+    model
+});
+
+/// How much speaks for each type of a page, in the order of [`PageType::ALL`].
+pub static PAGES: LazyLock<Model> = LazyLock::new(|| {
+    let model = Model::parse(include_str!("page_type.txt")).expect("the committed model is well formed");
+    let fits = (features::PAGE_LENGTH, PageType::ALL.len());
+    assert!((model.features, model.outputs) == fits, "it fits the features of a page");
+    model
+});
 
 impl Model {
-    /// Reads a model; `None` where it is malformed or made for other features.
+    /// Reads a model; `None` where it is malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let mut header = lines.next()?.split(' ');
-        let (Some("features"), Some(length), Some("threshold"), Some(threshold)) =
-            (header.next(), header.next(), header.next(), header.next())
-        else {
-            return None;
-        };
-        if length.parse::<usize>().ok()? != features::LENGTH {
-            return None;
-        }
-        let probability: f64 = threshold.parse().ok()?;
+        let header: Vec<&str> = lines.next()?.split(' ').collect();
+        let ["features", length, "outputs", outputs] = header[..] else { return None };
         let mut model = Self {
             nodes: Vec::new(),
             roots: Vec::new(),
-            least: (probability / (1.0 - probability)).ln() as f32,
+            features: length.parse().ok()?,
+            outputs: outputs.parse().ok().filter(|&outputs| outputs > 0)?,
         };
         for line in lines {
             model.roots.push(model.nodes.len() as u32);
-            // Splits whose right branch is still to come.
-            let mut waiting: Vec<(usize, bool)> = Vec::new();
+            // Splits whose right branch is still to come; a tree is complete at the leaf that leaves none.
+            let mut waiting: Vec<usize> = Vec::new();
+            let mut complete = false;
             for word in line.split(' ') {
+                if complete {
+                    return None;
+                }
                 let at = model.nodes.len();
                 if let Some(value) = word.strip_prefix('=') {
                     model.nodes.push(Node { feature: LEAF, right: 0, number: value.parse().ok()? });
-                    while let Some((split, right)) = waiting.pop() {
-                        if !right {
-                            model.nodes[split].right = at as u32 + 1;
-                            waiting.push((split, true));
-                            break;
-                        }
+                    match waiting.pop() {
+                        Some(split) => model.nodes[split].right = u16::try_from(at + 1 - split).ok()?,
+                        None => complete = true,
                     }
                 } else {
                     let (feature, number) = word.split_once(':')?;
                     let feature: u16 = feature.parse().ok()?;
-                    if usize::from(feature) >= features::LENGTH {
+                    if usize::from(feature) >= model.features {
                         return None;
                     }
                     model.nodes.push(Node { feature, right: 0, number: number.parse().ok()? });
-                    waiting.push((at, false));
+                    waiting.push(at);
                 }
             }
-            if !waiting.is_empty() {
+            if !complete {
                 return None;
             }
         }
-        (!model.roots.is_empty()).then_some(model)
+        (!model.roots.is_empty() && model.roots.len() % model.outputs == 0).then_some(model)
     }
 
-    /// How much speaks for a block: at least 0 where it stays.
-    pub fn score(&self, row: &[f32; features::LENGTH]) -> f32 {
-        let mut sum = -self.least;
-        for &root in &self.roots {
-            let mut at = root as usize;
-            loop {
-                let node = self.nodes[at];
-                if node.feature == LEAF {
-                    sum += node.number;
-                    break;
+    /// Adds every tree's value to the sum that it belongs to.
+    ///
+    /// # Panics
+    /// If there are fewer features or outputs than the model was made for.
+    pub fn add(&self, row: &[f32], sums: &mut [f32]) {
+        assert!(row.len() >= self.features && sums.len() >= self.outputs, "it was made for other rows");
+        for trees in self.roots.chunks(self.outputs) {
+            for (&root, sum) in trees.iter().zip(&mut *sums) {
+                let mut at = root as usize;
+                loop {
+                    let node = self.nodes[at];
+                    if node.feature == LEAF {
+                        *sum += node.number;
+                        break;
+                    }
+                    let left = row[usize::from(node.feature)] <= node.number;
+                    at += if left { 1 } else { usize::from(node.right) };
                 }
-                at = if row[usize::from(node.feature)] <= node.number { at + 1 } else { node.right as usize };
             }
         }
-        sum
     }
+
+    /// The sum of a model of one output.
+    pub fn sum(&self, row: &[f32]) -> f32 {
+        let mut sum = [0.0];
+        self.add(row, &mut sum);
+        sum[0]
+    }
+}
+
+/// The probability that a sum of trees stands for.
+pub fn logistic(sum: f32) -> f32 {
+    1.0 / (1.0 + exp(-sum))
+}
+
+/// The exponential function, the same bits on every machine; the system's own may differ in the last one.
+pub fn exp(x: f32) -> f32 {
+    let x = x.clamp(-80.0, 80.0);
+    let whole = (x * std::f32::consts::LOG2_E).round();
+    let rest = x - whole * std::f32::consts::LN_2;
+    // Taylor's series: the rest is at most 0.35, so that seven terms are exact to single precision.
+    let mut term = 1.0;
+    let mut sum = 1.0;
+    for n in 1..8 {
+        term *= rest / n as f32;
+        sum += term;
+    }
+    sum * f32::from_bits(((whole as i32 + 127) as u32) << 23)
 }
 
 #[cfg(test)]
@@ -107,21 +146,41 @@ mod tests {
 
     #[test]
     fn reads_trees_in_pre_order() {
-        let length = features::LENGTH;
-        let text = format!("features {length} threshold 0.5\n0:1 1:2 =-1 =2 =4\n=0.5");
-        let model = Model::parse(&text).expect("well formed");
-        let mut row = [0.0; features::LENGTH];
-        assert!((model.score(&row) - -0.5).abs() < 1e-6);
-        row[1] = 3.0;
-        assert!((model.score(&row) - 2.5).abs() < 1e-6);
-        row[0] = 1.5;
-        assert!((model.score(&row) - 4.5).abs() < 1e-6);
-        assert!(Model::parse(&format!("features {length} threshold 0.5\n0:1 =2")).is_none());
-        assert!(Model::parse("features 3 threshold 0.5\n=1").is_none());
+        let model = Model::parse("features 3 outputs 1\n0:1 1:2 =-1 =2 =4\n=0.5").expect("well formed");
+        let sum = |row: &[f32]| {
+            let mut sum = [0.0];
+            model.add(row, &mut sum);
+            sum[0]
+        };
+        assert_eq!(sum(&[0.0, 0.0, 0.0]), -0.5);
+        assert_eq!(sum(&[0.0, 3.0, 0.0]), 2.5);
+        assert_eq!(sum(&[1.5, 3.0, 0.0]), 4.5);
+        for broken in ["0:1 =2", "=1 =2", "3:1 =2 =3", "", "0:x =1 =2", "0"] {
+            assert!(Model::parse(&format!("features 3 outputs 1\n{broken}")).is_none(), "{broken}");
+        }
+        assert!(Model::parse("features 3 outputs 2\n=1").is_none());
+        assert!(Model::parse("features 3\n=1").is_none());
     }
 
     #[test]
-    fn the_committed_model_is_read() {
-        assert!(MODEL.roots.len() > 10);
+    fn trees_belong_to_outputs_in_turn() {
+        let model = Model::parse("features 1 outputs 2\n=1\n=2\n=3\n=4").expect("well formed");
+        let mut sums = [0.0; 2];
+        model.add(&[0.0], &mut sums);
+        assert_eq!(sums, [4.0, 6.0]);
+    }
+
+    #[test]
+    fn the_exponential_function_is_right() {
+        for step in -800..=800 {
+            let x = step as f32 * 0.05;
+            let (ours, theirs) = (f64::from(exp(x)), f64::from(x).exp());
+            assert!((ours - theirs).abs() <= 3e-6 * theirs, "exp({x}) is {theirs}, not {ours}");
+        }
+    }
+
+    #[test]
+    fn the_committed_models_are_read() {
+        assert!(BLOCKS.roots.len() > 10 && PAGES.roots.len() > 10);
     }
 }

@@ -1,0 +1,339 @@
+//! What the words of a block say about it: one mask from one Aho-Corasick pass over its beginning.
+//!
+//! Phrases that stand on pages of every kind, never names of sites. They are features of the model, never verdicts: an
+//! article about cookies stays an article.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+/// Sets of phrases, one bit each; a phrase counts where it begins a word.
+const GROUPS: [&[&str]; COUNT] = [
+    &["©", "copyright", "all rights reserved", "alle rechte", "tous droits", "derechos reservados"],
+    &[
+        "read more",
+        "learn more",
+        "see more",
+        "view all",
+        "see all",
+        "show more",
+        "load more",
+        "view more",
+        "find out more",
+        "continue reading",
+        "weiterlesen",
+        "mehr erfahren",
+        "lire la suite",
+        "en savoir plus",
+        "leer más",
+        "read full",
+        "shop now",
+        "view details",
+        "discover more",
+    ],
+    &[
+        "share",
+        "tweet",
+        "pin it",
+        "follow us",
+        "facebook",
+        "twitter",
+        "linkedin",
+        "whatsapp",
+        "instagram",
+        "teilen",
+        "partager",
+    ],
+    &[
+        "related",
+        "you may",
+        "you might",
+        "recommended",
+        "more from",
+        "popular",
+        "trending",
+        "similar",
+        "recently viewed",
+        "also like",
+        "customers also",
+        "read next",
+        "next up",
+        "latest",
+        "more in",
+        "more stories",
+        "most read",
+        "don't miss",
+        "recommendations",
+        "explore more",
+        "more articles",
+        "you'll also",
+        "keep reading",
+    ],
+    &["subscribe", "newsletter", "sign up", "your email", "email address", "e-mail", "inbox", "unsubscribe"],
+    &[
+        "log in",
+        "login",
+        "sign in",
+        "register",
+        "my account",
+        "create an account",
+        "password",
+        "logout",
+        "log out",
+        "anmelden",
+    ],
+    &[
+        "add to cart",
+        "add to bag",
+        "add to basket",
+        "buy now",
+        "checkout",
+        "wishlist",
+        "wish list",
+        "in stock",
+        "out of stock",
+        "sold out",
+        "quick view",
+        "free shipping",
+        "quantity",
+        "cart",
+        "basket",
+        "select options",
+        "choose options",
+    ],
+    &["cookie", "consent", "gdpr", "we use", "accept all"],
+    &[
+        "privacy",
+        "terms of",
+        "terms &",
+        "terms and",
+        "disclaimer",
+        "impressum",
+        "legal notice",
+        "sitemap",
+        "accessibility",
+    ],
+    &["comment", "leave a", "reply", "replies", "kommentar", "your email address will not"],
+    &[
+        "by ",
+        "posted",
+        "published",
+        "updated",
+        "written by",
+        "min read",
+        "minute read",
+        "minutes read",
+        "von ",
+        "last modified",
+        "par ",
+    ],
+    &["review", "rating", "star", "verified", "out of 5", "helpful"],
+    &["$", "€", "£", "¥", "usd", "eur ", "price", "from $", "₹", "sale", "save "],
+    &[
+        "description",
+        "overview",
+        "about this",
+        "details",
+        "feature",
+        "specification",
+        "highlights",
+        "ingredients",
+        "how to use",
+        "product info",
+        "materials",
+        "dimensions",
+        "what's included",
+        "size",
+    ],
+    &[
+        "skip to",
+        "home",
+        "menu",
+        "back to",
+        "next",
+        "previous",
+        "prev",
+        "contact",
+        "search",
+        "top",
+        "jump to",
+        "main content",
+        "close",
+        "toggle",
+        "navigation",
+    ],
+    &["faq", "frequently asked", "question", "how do", "what is", "can i", "what are", "how can"],
+    &[
+        "joined",
+        "posts",
+        "member",
+        "quote",
+        "like",
+        "solved",
+        "accepted",
+        "views",
+        "thread",
+        "topic",
+        "moderator",
+        "answered",
+        "asked",
+        "edited",
+        "#",
+        "posts:",
+        "location:",
+        "report",
+    ],
+    &["filter", "sort", "result", "showing", "items", "clear all", "products", "per page", "page "],
+    &["shipping", "return", "delivery", "warranty", "refund", "payment"],
+    &[
+        "get started",
+        "book",
+        "request",
+        "free trial",
+        "demo",
+        "download",
+        "donate",
+        "try ",
+        "schedule",
+        "join",
+        "apply",
+        "call us",
+        "get a",
+        "start ",
+    ],
+    &["advert", "sponsor", "affiliate", "commission", "promoted", "ad "],
+    &[
+        "table of contents",
+        "in this article",
+        "on this page",
+        "contents",
+        "inhalt",
+        "in this section",
+        "sommaire",
+    ],
+    &["about the author", "author", "about the", "is a writer", "is a freelance", "contributor", "editor"],
+    &[
+        "photo",
+        "image",
+        "credit",
+        "getty",
+        "source",
+        "picture",
+        "courtesy",
+        "figure",
+        "illustration",
+        "video",
+    ],
+    &[
+        "jan",
+        "feb",
+        "mar ",
+        "march",
+        "apr",
+        "may ",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "oct",
+        "nov",
+        "dec",
+        "hours ago",
+        "days ago",
+        "ago",
+        "yesterday",
+        "202",
+        "201",
+    ],
+    &[
+        "references",
+        "footnote",
+        "bibliography",
+        "external links",
+        "further reading",
+        "notes",
+        "citation",
+        "see also",
+    ],
+    &["javascript", "browser", "enable", "loading", "please wait"],
+    &[
+        "testimonial",
+        "our team",
+        "our clients",
+        "trusted by",
+        "case stud",
+        "customers",
+        "what our",
+        "why choose",
+        "our services",
+        "partners",
+    ],
+    &["phone", "tel", "address", "hours", "directions", "fax", "mon", "open "],
+    &["tags", "tagged", "categor", "filed under", "topics", "schlagw", "labels", "keywords"],
+    &["edit", "print", "save", "view source", "history", "copy", "permalink", "last edited", "improve this"],
+    &["select", "choose", "enter", "submit", "required", "optional"],
+];
+
+/// How many sets there are.
+pub const COUNT: usize = 32;
+
+/// A set of cues.
+pub type Cues = u32;
+
+/// Bytes of a block that are looked at: what a block is, it says at once.
+pub const LOOKED_AT: usize = 160;
+
+struct Matcher {
+    automaton: AhoCorasick,
+    groups: Vec<Cues>,
+}
+
+static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
+    let mut phrases = Vec::new();
+    let mut groups = Vec::new();
+    for (at, list) in GROUPS.iter().enumerate() {
+        for phrase in *list {
+            phrases.push(*phrase);
+            groups.push(1 << at);
+        }
+    }
+    let automaton = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(phrases)
+        .expect("a few hundred short phrases fit");
+    Matcher { automaton, groups }
+});
+
+/// The cues in a text.
+pub fn cues(text: &str) -> Cues {
+    let bytes = text.as_bytes();
+    let bytes = &bytes[..bytes.len().min(LOOKED_AT)];
+    let mut found = 0;
+    for hit in MATCHER.automaton.find_overlapping_iter(bytes) {
+        let begins = hit.start() == 0 || !bytes[hit.start() - 1].is_ascii_alphanumeric();
+        if begins {
+            found |= MATCHER.groups[hit.pattern().as_usize()];
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phrases_count_where_a_word_begins() {
+        assert_eq!(cues("Read more") & 2, 2);
+        assert_eq!(cues("bread more") & 2, 0);
+        assert_eq!(cues("© 1999") & 1, 1);
+        assert_eq!(cues(""), 0);
+    }
+
+    #[test]
+    fn a_text_cut_inside_a_letter_is_no_harm() {
+        assert_eq!(cues(&"é".repeat(200)), 0);
+    }
+}

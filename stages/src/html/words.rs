@@ -1,0 +1,292 @@
+//! What a block's words share with what the page says of itself (its title, description and JSON-LD), and with the
+//! blocks before it.
+//!
+//! Words are compared as hashes in small bit sets: a false hit moves a number a little, never a verdict alone.
+
+use super::blocks::Blocks;
+use super::cues::{self, Cues};
+use super::dom::{AttributeName, Dom, NONE, Tag};
+
+/// A set of hashes, one bit each.
+#[derive(Debug, Default)]
+struct Set {
+    bits: Vec<u64>,
+}
+
+impl Set {
+    fn of(expected: usize) -> Self {
+        // 16 bits for every word: one in 16 others is taken for one at worst.
+        let bits = (expected * 16).next_power_of_two().clamp(64, 1 << 20);
+        Self { bits: vec![0; bits / 64] }
+    }
+
+    fn insert(&mut self, hash: u32) {
+        let at = hash as usize % (self.bits.len() * 64);
+        self.bits[at / 64] |= 1 << (at % 64);
+    }
+
+    fn has(&self, hash: u32) -> bool {
+        if self.bits.is_empty() {
+            return false;
+        }
+        let at = hash as usize % (self.bits.len() * 64);
+        self.bits[at / 64] >> (at % 64) & 1 == 1
+    }
+}
+
+/// Calls `each` with the hash of every word: runs of letters and digits, lower case; every ideograph is one.
+fn words(text: &str, mut each: impl FnMut(u32)) {
+    const BASIS: u32 = 0x811C_9DC5;
+    let mut hash = BASIS;
+    for c in text.chars() {
+        let known = if c.is_ascii() { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
+        if known {
+            hash = (hash ^ u32::from(c.to_ascii_lowercase())).wrapping_mul(0x0100_0193);
+        }
+        let ideograph = ('\u{3040}'..='\u{9fff}').contains(&c);
+        if (!known || ideograph) && hash != BASIS {
+            each(mix(hash));
+            hash = BASIS;
+        }
+    }
+    if hash != BASIS {
+        each(mix(hash));
+    }
+}
+
+fn mix(hash: u32) -> u32 {
+    let hash = (hash ^ hash >> 16).wrapping_mul(0x7FEB_352D);
+    hash ^ hash >> 15
+}
+
+fn pair(first: u32, second: u32) -> u32 {
+    mix(first.rotate_left(7) ^ second)
+}
+
+/// What the page says of itself outside its text.
+#[derive(Debug, Default)]
+pub struct Said {
+    title: Set,
+    description: Set,
+    /// Pairs of words of the texts in JSON-LD.
+    body: Set,
+    /// Their length in bytes.
+    pub body_bytes: usize,
+    /// Bytes of the description.
+    pub description_bytes: usize,
+}
+
+impl Said {
+    /// Reads title, meta elements and JSON-LD.
+    pub fn of(dom: &Dom) -> Self {
+        let (mut title, mut description, mut body) = (String::new(), String::new(), String::new());
+        for id in 0..dom.nodes.len() as u32 {
+            match dom.nodes[id as usize].tag {
+                Tag::Title if title.is_empty() => title.push_str(&dom.inner_text(id)),
+                Tag::Meta => {
+                    let key = dom
+                        .attribute(id, AttributeName::Property)
+                        .or_else(|| dom.attribute(id, AttributeName::Name));
+                    let Some(content) = dom.attribute(id, AttributeName::Content) else { continue };
+                    match key {
+                        Some("description" | "og:description" | "twitter:description") => {
+                            description.push(' ');
+                            description.push_str(content);
+                        }
+                        Some("og:title") => {
+                            title.push(' ');
+                            title.push_str(content);
+                        }
+                        _ => {}
+                    }
+                }
+                Tag::Script if dom.attribute(id, AttributeName::Type) == Some("application/ld+json") => {
+                    for inner in id + 1..dom.nodes[id as usize].end {
+                        let json = dom.text(inner);
+                        strings(json, "\"articleBody\"", &mut body);
+                        strings(json, "\"text\"", &mut body);
+                        strings(json, "\"description\"", &mut body);
+                        strings(json, "\"reviewBody\"", &mut body);
+                        strings(json, "\"headline\"", &mut title);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut said = Self {
+            title: Set::of(title.len() / 5),
+            description: Set::of(description.len() / 5),
+            body: Set::of(body.len() / 5),
+            body_bytes: body.len(),
+            description_bytes: description.len(),
+        };
+        words(&title, |word| said.title.insert(word));
+        words(&description, |word| said.description.insert(word));
+        let mut last = 0;
+        words(&body, |word| {
+            said.body.insert(pair(last, word));
+            last = word;
+        });
+        said
+    }
+}
+
+/// The longest `articleBody` of a page's JSON-LD; empty if it has none.
+pub fn article_body(dom: &Dom) -> String {
+    let mut longest = String::new();
+    for id in 0..dom.nodes.len() as u32 {
+        if dom.nodes[id as usize].tag == Tag::Script
+            && dom.attribute(id, AttributeName::Type) == Some("application/ld+json")
+        {
+            let mut found = String::new();
+            strings(&dom.inner_text(id), "\"articleBody\"", &mut found);
+            if found.len() > longest.len() {
+                longest = found;
+            }
+        }
+    }
+    longest
+}
+
+/// Appends the string values of a key of JSON, escapes undone, each after a space.
+pub fn strings(json: &str, key: &str, out: &mut String) {
+    let mut rest = json;
+    while let Some(at) = memchr::memmem::find(rest.as_bytes(), key.as_bytes()) {
+        rest = rest[at + key.len()..].trim_start();
+        let Some(value) = rest.strip_prefix(':').map(str::trim_start).and_then(|rest| rest.strip_prefix('"'))
+        else {
+            continue;
+        };
+        out.push(' ');
+        rest = unescape(value, out);
+    }
+}
+
+/// Reads a JSON string up to its end; gives what follows it.
+fn unescape<'a>(mut rest: &'a str, out: &mut String) -> &'a str {
+    loop {
+        let Some(at) = memchr::memchr2(b'"', b'\\', rest.as_bytes()) else {
+            out.push_str(rest);
+            return "";
+        };
+        out.push_str(&rest[..at]);
+        let escape = rest.as_bytes()[at] == b'\\';
+        rest = &rest[at + 1..];
+        if !escape {
+            return rest;
+        }
+        let Some(c) = rest.chars().next() else { return "" };
+        rest = &rest[c.len_utf8()..];
+        match c {
+            'n' | 'r' | 't' | 'b' | 'f' => out.push(if c == 'n' { '\n' } else { ' ' }),
+            'u' => {
+                let unit = |text: &str| text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+                let Some(mut code) = unit(rest) else { continue };
+                rest = &rest[4..];
+                if (0xD800..0xDC00).contains(&code)
+                    && let Some(low) = rest.strip_prefix("\\u").and_then(unit)
+                    && (0xDC00..0xE000).contains(&low)
+                {
+                    code = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+                    rest = &rest[6..];
+                }
+                out.push(char::from_u32(code).unwrap_or('\u{fffd}'));
+            }
+            other => out.push(other),
+        }
+    }
+}
+
+/// What the words of one block say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Words {
+    /// Of its beginning.
+    pub cues: Cues,
+    /// Its words, as hashed.
+    pub number: u32,
+    /// Words that the title has.
+    pub in_title: u32,
+    /// Words that the description has.
+    pub in_description: u32,
+    /// Pairs of words that a text in JSON-LD has.
+    pub in_body: u32,
+    /// How many blocks have the same text, itself among them.
+    pub same: u32,
+    /// How often the same text came before.
+    pub before: u32,
+    hash: u32,
+}
+
+/// Looks at the words of every block.
+pub fn look(dom: &Dom, page: &Blocks, said: &Said) -> Vec<Words> {
+    let mut found: Vec<Words> = vec![Words::default(); page.blocks.len()];
+    let mut beginning = String::new();
+    for (at, block) in page.blocks.iter().enumerate() {
+        let words_of = &mut found[at];
+        beginning.clear();
+        let mut last = 0;
+        for id in block.first..=block.last {
+            if page.block_of[id as usize] == NONE || dom.nodes[id as usize].tag != Tag::Text {
+                continue;
+            }
+            let text = dom.text(id);
+            if beginning.len() < cues::LOOKED_AT {
+                let start = if beginning.is_empty() { text.trim_start() } else { text };
+                let mut end = start.len().min(cues::LOOKED_AT);
+                while !start.is_char_boundary(end) {
+                    end -= 1;
+                }
+                beginning.push_str(&start[..end]);
+            }
+            words(text, |word| {
+                words_of.number += 1;
+                words_of.in_title += u32::from(said.title.has(word));
+                words_of.in_description += u32::from(said.description.has(word));
+                words_of.in_body += u32::from(said.body.has(pair(last, word)));
+                words_of.hash = words_of.hash.rotate_left(5).wrapping_add(word).wrapping_mul(0x9E37_79B1);
+                last = word;
+            });
+        }
+        words_of.cues = cues::cues(&beginning);
+    }
+    let mut order: Vec<(u32, u32)> =
+        found.iter().enumerate().map(|(at, words)| (words.hash, at as u32)).collect();
+    order.sort_unstable();
+    let mut start = 0;
+    while start < order.len() {
+        let length = order[start..].iter().take_while(|(hash, _)| *hash == order[start].0).count();
+        for (turn, (_, at)) in order[start..start + length].iter().enumerate() {
+            found[*at as usize].before = turn as u32;
+            found[*at as usize].same = length as u32;
+        }
+        start += length;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::html::dom::Limits;
+
+    #[test]
+    fn strings_of_json_are_read_without_a_parser() {
+        let mut out = String::new();
+        strings(r#"{"text": "a \"b\"\n\u00e9\ud83d\ude00", "text" : 3, "text":"c"#, "\"text\"", &mut out);
+        assert_eq!(out, " a \"b\"\né😀 c");
+        for broken in [r#""text":"\u12"#, r#""text":"\"#, r#""text":"\ud800\u0041""#, r#""text""#] {
+            strings(broken, "\"text\"", &mut out);
+        }
+    }
+
+    #[test]
+    fn words_are_sought_in_what_the_page_says_of_itself() {
+        let html = "<title>Old mills</title><p>Mills<p>old mills<p>Something else<p>old mills";
+        let dom = Dom::parse(html, &Limits::default()).expect("small");
+        let page = Blocks::of(&dom);
+        let found = look(&dom, &page, &Said::of(&dom));
+        assert_eq!(found.iter().map(|words| words.in_title).collect::<Vec<_>>(), [1, 2, 0, 2]);
+        assert_eq!(found.iter().map(|words| words.before).collect::<Vec<_>>(), [0, 0, 0, 1]);
+        assert_eq!(found.iter().map(|words| words.same).collect::<Vec<_>>(), [1, 2, 1, 2]);
+    }
+}
