@@ -6,10 +6,12 @@
 use super::blocks::{Block, Blocks, Counts};
 use super::classes::{self, Mask};
 use super::content::Candidate;
-use super::cues::{self, Cues};
-use super::dom::{Dom, NONE, Tag};
+use super::cues;
+use super::dom::{Dom, NONE};
 use super::groups::{Group, Groups, Member};
-use super::page_facts::{self, Numbers, page_facts};
+use super::page_facts::{self, Numbers, Seen, page_facts};
+use super::repeats::{Shapes, Subtrees};
+use super::sections::{Section, head, sections};
 use super::words::{self, Said, Words};
 
 /// Groups of hints in `classes`.
@@ -52,22 +54,6 @@ pub struct Features<'a> {
     facts: [f32; page_facts::LENGTH],
 }
 
-/// Where a block stands to headings.
-#[derive(Clone, Copy, Debug, Default)]
-struct Section {
-    /// Cues of the nearest heading before.
-    cues: Cues,
-    /// Its level, 7 for what looks like one.
-    level: u32,
-    /// Blocks and characters since.
-    blocks: u32,
-    chars: u32,
-    /// Headings before.
-    number: u32,
-    /// Characters up to the next one.
-    length: u32,
-}
-
 impl<'a> Features<'a> {
     /// Looks at a page; linear in its nodes and text, sorting aside.
     pub fn of(dom: &'a Dom, page: &'a Blocks, candidate: &'a Candidate, url: Option<&str>) -> Self {
@@ -75,7 +61,8 @@ impl<'a> Features<'a> {
         let groups = Groups::of(dom, page, &subtree);
         let said = Said::of(dom);
         let words = words::look(dom, page, &said);
-        let facts = page_facts(dom, page, candidate, &subtree, &groups, &words, &said, url);
+        let seen = Seen { candidate, subtree: &subtree, groups: &groups, words: &words, said: &said };
+        let facts = page_facts(dom, page, seen, url);
         let path = url.and_then(|url| url.split_once("://")).and_then(|(_, rest)| rest.split_once('/'));
         let blocks = &page.blocks;
         let mut before = Vec::with_capacity(blocks.len());
@@ -297,53 +284,6 @@ impl<'a> Features<'a> {
     }
 }
 
-/// The first top heading, else the first heading, with the largest part of the title; the first block where there is none.
-fn head(blocks: &[Block], words: &[Words]) -> u32 {
-    let points = |at: usize| {
-        let (level, words) = (blocks[at].tag.heading_level(), &words[at]);
-        let share = words.in_title as f32 / words.number.max(1) as f32;
-        share * (words.in_title.min(12) as f32)
-            + match level {
-                1 => 3.0,
-                2 => 1.0,
-                _ => 0.0,
-            }
-    };
-    let mut best = (0.0, 0);
-    for at in 0..blocks.len() {
-        if blocks[at].tag.heading_level() > 0 && points(at) > best.0 {
-            best = (points(at), at);
-        }
-    }
-    best.1 as u32
-}
-
-fn sections(blocks: &[Block], words: &[Words]) -> Vec<Section> {
-    let mut sections = vec![Section::default(); blocks.len()];
-    let mut now = Section::default();
-    let mut start = 0;
-    for (at, block) in blocks.iter().enumerate() {
-        let level = block.tag.heading_level() as u32;
-        let like = block.near & classes::TITLE != 0 && block.counts.chars < 80 && !block.ends_sentence;
-        sections[at] = now;
-        if level > 0 || like {
-            for section in &mut sections[start..=at] {
-                section.length = now.chars;
-            }
-            start = at + 1;
-            let level = if level > 0 { level } else { 7 };
-            now = Section { cues: words[at].cues, level, number: now.number + 1, ..Section::default() };
-        } else {
-            now.blocks += 1;
-            now.chars += block.counts.chars;
-        }
-    }
-    for section in &mut sections[start..] {
-        section.length = now.chars;
-    }
-    sections
-}
-
 /// Whether a block is a paragraph's worth of free text.
 pub(super) fn is_long(block: &Block) -> bool {
     block.counts.chars >= 120 && block.counts.link_share() < 0.3
@@ -352,76 +292,6 @@ pub(super) fn is_long(block: &Block) -> bool {
 fn bits(row: &mut [f32], mask: Mask) {
     for (bit, value) in row.iter_mut().enumerate() {
         *value = ((mask >> bit) & 1) as f32;
-    }
-}
-
-/// Counts of every element's subtree, by one scan from the end: children lie after their parents.
-pub struct Subtrees {
-    /// What each holds.
-    pub counts: Vec<Counts>,
-    /// Blocks in each.
-    pub blocks: Vec<u32>,
-}
-
-impl Subtrees {
-    /// Sums up.
-    pub fn of(dom: &Dom, page: &Blocks) -> Self {
-        let mut counts = vec![Counts::default(); dom.nodes.len()];
-        let mut blocks = vec![0; dom.nodes.len()];
-        for block in &page.blocks {
-            counts[block.node as usize].add(&block.counts);
-            blocks[block.node as usize] += 1;
-        }
-        for id in (1..dom.nodes.len()).rev() {
-            let parent = dom.nodes[id].parent as usize;
-            let (below, inner) = (counts[id], blocks[id]);
-            if inner > 0 {
-                counts[parent].add(&below);
-                blocks[parent] += inner;
-            }
-        }
-        Self { counts, blocks }
-    }
-}
-
-/// Blocks of the same shape (tag, parent's tag, hints): how many, and how long they are.
-struct Shapes {
-    of: Vec<u32>,
-    sums: Vec<(u32, Counts)>,
-}
-
-impl Shapes {
-    fn of(dom: &Dom, page: &Blocks) -> Self {
-        let keys: Vec<(Tag, Tag, Mask, Mask)> = page
-            .blocks
-            .iter()
-            .map(|block| {
-                let parent = dom.nodes[block.node as usize].parent;
-                let parent = if parent == NONE { Tag::Document } else { dom.nodes[parent as usize].tag };
-                (block.tag, parent, block.near, block.around)
-            })
-            .collect();
-        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
-        order.sort_unstable_by_key(|&at| keys[at as usize]);
-        let mut shapes = Self { of: vec![0; keys.len()], sums: Vec::new() };
-        let mut last = None;
-        for at in order {
-            let key = &keys[at as usize];
-            if last != Some(key) {
-                shapes.sums.push((0, Counts::default()));
-                last = Some(key);
-            }
-            let index = shapes.sums.len() - 1;
-            shapes.of[at as usize] = index as u32;
-            shapes.sums[index].0 += 1;
-            shapes.sums[index].1.add(&page.blocks[at as usize].counts);
-        }
-        shapes
-    }
-
-    fn around(&self, at: usize) -> (f32, f32, f32) {
-        let (number, counts) = &self.sums[self.of[at] as usize];
-        (*number as f32, counts.chars as f32 / *number as f32, counts.link_share())
     }
 }
 

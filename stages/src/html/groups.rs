@@ -5,7 +5,7 @@
 
 use super::blocks::{Blocks, Counts};
 use super::dom::{Dom, NONE};
-use super::features::Subtrees;
+use super::repeats::Subtrees;
 
 /// Fewest siblings of one look that make a group.
 const LEAST: usize = 3;

@@ -16,6 +16,8 @@ mod page_type;
 mod programs;
 mod references;
 pub mod render;
+mod repeats;
+mod sections;
 mod strip;
 mod tables;
 mod tags;

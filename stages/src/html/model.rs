@@ -11,15 +11,13 @@ use super::page_type::PageType;
 /// A node: a split whose left branch is the next node, or a leaf.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Feature of a split; [`LEAF`] for a leaf.
+    /// Feature of a split.
     feature: u16,
-    /// How many nodes further the right branch begins.
+    /// How many nodes further the right branch begins; 0 for a leaf.
     right: u16,
     /// Threshold of a split, value of a leaf.
     number: f32,
 }
-
-const LEAF: u16 = u16::MAX;
 
 /// Sums of trees: one sum for every output, to which the trees belong in turn.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl Model {
                 }
                 let at = model.nodes.len();
                 if let Some(value) = word.strip_prefix('=') {
-                    model.nodes.push(Node { feature: LEAF, right: 0, number: value.parse().ok()? });
+                    model.nodes.push(Node { feature: 0, right: 0, number: value.parse().ok()? });
                     match waiting.pop() {
                         Some(split) => model.nodes[split].right = u16::try_from(at + 1 - split).ok()?,
                         None => complete = true,
@@ -87,7 +85,7 @@ impl Model {
                 return None;
             }
         }
-        (!model.roots.is_empty() && model.roots.len() % model.outputs == 0).then_some(model)
+        (!model.roots.is_empty() && model.roots.len().is_multiple_of(model.outputs)).then_some(model)
     }
 
     /// Adds every tree's value to the sum that it belongs to.
@@ -99,17 +97,44 @@ impl Model {
         for trees in self.roots.chunks(self.outputs) {
             for (&root, sum) in trees.iter().zip(&mut *sums) {
                 let mut at = root as usize;
-                loop {
-                    let node = self.nodes[at];
-                    if node.feature == LEAF {
-                        *sum += node.number;
-                        break;
-                    }
-                    let left = row[usize::from(node.feature)] <= node.number;
-                    at += if left { 1 } else { usize::from(node.right) };
+                while self.nodes[at].right > 0 {
+                    at += self.step(at, row);
                 }
+                *sum += self.nodes[at].number;
             }
         }
+    }
+
+    /// How far it is from a node to the one below that a row goes on to; 0 from a leaf.
+    #[inline]
+    fn step(&self, at: usize, row: &[f32]) -> usize {
+        let node = self.nodes[at];
+        let step = if row[usize::from(node.feature)] <= node.number { 1 } else { node.right };
+        usize::from(step.min(node.right))
+    }
+
+    /// The sums of a model of one output over several rows at once: while one waits for memory, the others go on.
+    pub fn sums<const ROWS: usize, const LENGTH: usize>(&self, rows: &[[f32; LENGTH]; ROWS]) -> [f32; ROWS] {
+        assert!(LENGTH >= self.features, "it was made for other rows");
+        let mut sums = [0.0; ROWS];
+        for &root in &self.roots {
+            let mut at = [root as usize; ROWS];
+            loop {
+                let mut moved = 0;
+                for (at, row) in at.iter_mut().zip(rows) {
+                    let step = self.step(*at, row);
+                    *at += step;
+                    moved |= step;
+                }
+                if moved == 0 {
+                    break;
+                }
+            }
+            for (sum, at) in sums.iter_mut().zip(at) {
+                *sum += self.nodes[at].number;
+            }
+        }
+        sums
     }
 
     /// The sum of a model of one output.
@@ -147,14 +172,11 @@ mod tests {
     #[test]
     fn reads_trees_in_pre_order() {
         let model = Model::parse("features 3 outputs 1\n0:1 1:2 =-1 =2 =4\n=0.5").expect("well formed");
-        let sum = |row: &[f32]| {
-            let mut sum = [0.0];
-            model.add(row, &mut sum);
-            sum[0]
-        };
-        assert_eq!(sum(&[0.0, 0.0, 0.0]), -0.5);
-        assert_eq!(sum(&[0.0, 3.0, 0.0]), 2.5);
-        assert_eq!(sum(&[1.5, 3.0, 0.0]), 4.5);
+        let rows = [[0.0, 0.0, 0.0], [0.0, 3.0, 0.0], [1.5, 3.0, 0.0]];
+        for ((row, together), expected) in rows.iter().zip(model.sums(&rows)).zip([-0.5_f32, 2.5, 4.5]) {
+            assert_eq!(model.sum(row).to_bits(), expected.to_bits());
+            assert_eq!(together.to_bits(), expected.to_bits());
+        }
         for broken in ["0:1 =2", "=1 =2", "3:1 =2 =3", "", "0:x =1 =2", "0"] {
             assert!(Model::parse(&format!("features 3 outputs 1\n{broken}")).is_none(), "{broken}");
         }
@@ -167,7 +189,7 @@ mod tests {
         let model = Model::parse("features 1 outputs 2\n=1\n=2\n=3\n=4").expect("well formed");
         let mut sums = [0.0; 2];
         model.add(&[0.0], &mut sums);
-        assert_eq!(sums, [4.0, 6.0]);
+        assert_eq!(sums.map(f32::to_bits), [4.0_f32, 6.0].map(f32::to_bits));
     }
 
     #[test]

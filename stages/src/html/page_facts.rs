@@ -4,8 +4,9 @@ use super::blocks::{self, Blocks};
 use super::classes::{self, Mask};
 use super::content::Candidate;
 use super::dom::{AttributeName, Dom, Tag};
-use super::features::{Subtrees, is_long};
+use super::features::is_long;
 use super::groups::Groups;
+use super::repeats::Subtrees;
 use super::words::{Said, Words};
 
 /// Types of JSON-LD, as they end.
@@ -116,17 +117,24 @@ impl<'a> Numbers<'a> {
     }
 }
 
+/// What was seen of a page before.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// The element that most likely holds the content.
+    pub candidate: &'a Candidate,
+    /// What every element holds.
+    pub subtree: &'a Subtrees,
+    /// What repeats.
+    pub groups: &'a Groups,
+    /// The words of every block.
+    pub words: &'a [Words],
+    /// What the page says of itself.
+    pub said: &'a Said,
+}
+
 /// Facts of a page, in a fixed order.
-pub fn page_facts(
-    dom: &Dom,
-    page: &Blocks,
-    candidate: &Candidate,
-    subtree: &Subtrees,
-    groups: &Groups,
-    words: &[Words],
-    said: &Said,
-    url: Option<&str>,
-) -> [f32; LENGTH] {
+pub fn page_facts(dom: &Dom, page: &Blocks, seen: Seen, url: Option<&str>) -> [f32; LENGTH] {
+    let Seen { candidate, subtree, groups, words, said } = seen;
     let mut facts = [0.0; LENGTH];
     let mut out = Numbers::new(&mut facts);
     kinds(dom, &mut out);

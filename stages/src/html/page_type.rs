@@ -51,12 +51,7 @@ impl PageType {
     pub fn of(row: &[f32; PAGE_LENGTH]) -> (Self, f32) {
         let mut sums = [0.0; Self::ALL.len()];
         PAGES.add(row, &mut sums);
-        let mut best = 0;
-        for at in 1..sums.len() {
-            if sums[at] > sums[best] {
-                best = at;
-            }
-        }
+        let best = (1..sums.len()).fold(0, |best, at| if sums[at] > sums[best] { at } else { best });
         let all: f32 = sums.iter().map(|sum| exp(sum - sums[best])).sum();
         (Self::ALL[best], exp(sums[0] - sums[best]) / all)
     }
