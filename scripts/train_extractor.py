@@ -14,12 +14,9 @@ import lightgbm as lgb
 
 SETS = ["wcxb_dev", "scrapinghub", "magic_article", "magic_forum", "mozilla"]
 TYPES = ["article", "collection", "documentation", "forum", "listing", "product", "service"]
-BLOCKS = dict(objective="cross_entropy", num_leaves=48, learning_rate=0.05, min_data_in_leaf=200, feature_fraction=0.3,
-              bagging_fraction=0.7, bagging_freq=1, lambda_l2=5.0, max_bin=127)
-BLOCK_TREES = 300
-# What is the same for all blocks of a page invites to learn the page by heart: a split on it must gain twice as much.
-PAGE_FEATURE = 0.5
-PAGE_FROM = 64 + 46 + 2 * 32  # as in features.rs
+BLOCKS = dict(objective="cross_entropy", num_leaves=48, learning_rate=0.06, min_data_in_leaf=200, feature_fraction=0.3,
+              bagging_fraction=0.7, bagging_freq=1, lambda_l2=5.0, max_bin=63)
+BLOCK_TREES = 240
 PAGES = dict(objective="multiclass", num_class=len(TYPES), num_leaves=6, learning_rate=0.1, min_data_in_leaf=10,
              feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1, lambda_l2=3.0, max_bin=63)
 PAGE_TREES = 60
@@ -120,7 +117,7 @@ def word_f1(kept, n_kept, page):
 
 def choose(sums, n, article):
     """What `choice.rs` keeps, and the F1 that it expects."""
-    q = 1 / (1 + np.exp(0.5 * article - sums.astype(float)))
+    q = 1 / (1 + np.exp(0.4 * article - sums.astype(float)))
     order = np.argsort(-q, kind="stable")
     qs, ns = q[order], n[order].astype(float)
     kept, right = np.cumsum(ns), np.cumsum(qs * ns)
@@ -277,9 +274,6 @@ def main():
     known = np.array([p["type"] in TYPES and p["set"] == "wcxb_dev" for p in pages])
     kinds = np.array([TYPES.index(p["type"]) if k else -1 for p, k in zip(pages, known)])
     scores, guess = np.zeros(len(y), np.float32), np.zeros((len(pages), len(TYPES)), np.float32)
-    page = np.zeros(x.shape[1], bool)
-    page[PAGE_FROM:PAGE_FROM + page_x.shape[1]] = True
-    BLOCKS["feature_contri"] = [PAGE_FEATURE if is_page else 1.0 for is_page in page]
     # The bins, which know no label, are made once for all folds.
     blocks = lgb.Dataset(x, y, weight=w, params={**BLOCKS, **SAME}, free_raw_data=False).construct()
     for k in range(a.only or a.folds):

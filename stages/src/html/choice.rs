@@ -12,7 +12,7 @@ use super::model::logistic;
 const LEVELS: usize = 20;
 
 /// How much less a block of an article is worth, in units of the model's sums. Cross-validated.
-const STRICTER: f32 = 0.5;
+const STRICTER: f32 = 0.4;
 
 /// A choice of blocks.
 #[derive(Clone, Debug, Default)]

@@ -43,7 +43,7 @@ pub const NO_MEMBER: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub struct Groups {
     /// In no order that means anything.
-    pub groups: Vec<Group>,
+    pub all: Vec<Group>,
     /// Every member of every group.
     pub members: Vec<Member>,
     /// For every block the innermost member around it, or [`NO_MEMBER`].
@@ -86,11 +86,11 @@ impl Groups {
                     member_of[key.2 as usize] = groups.members.len() as u32;
                     groups.members.push(Member {
                         node: key.2,
-                        group: groups.groups.len() as u32,
+                        group: groups.all.len() as u32,
                         index: index as u32,
                     });
                 }
-                groups.groups.push(group);
+                groups.all.push(group);
             }
             start += length;
         }
@@ -140,7 +140,7 @@ impl Groups {
     /// A block's member and its group: innermost or outermost.
     pub fn member(&self, of: &[u32], block: usize) -> Option<(&Member, &Group)> {
         let member = self.members.get(of[block] as usize)?;
-        Some((member, &self.groups[member.group as usize]))
+        Some((member, &self.all[member.group as usize]))
     }
 }
 
@@ -155,8 +155,8 @@ mod tests {
         let dom = Dom::parse(html, &Limits::default()).expect("small");
         let page = Blocks::of(&dom);
         let groups = Groups::of(&dom, &page, &Subtrees::of(&dom, &page));
-        assert_eq!(groups.groups.len(), 1);
-        assert_eq!(groups.groups[0].members, 3);
+        assert_eq!(groups.all.len(), 1);
+        assert_eq!(groups.all[0].members, 3);
         assert!(groups.member(&groups.inner, 0).is_none());
         let (member, group) = groups.member(&groups.inner, 3).expect("in the second card");
         assert_eq!((member.index, group.blocks), (1, 6));

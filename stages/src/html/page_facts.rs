@@ -215,7 +215,7 @@ pub fn page_facts(dom: &Dom, page: &Blocks, seen: Seen, url: Option<&str>) -> [f
     // The largest group by free text.
     let free =
         |group: &super::groups::Group| group.counts.chars - group.counts.link_chars.min(group.counts.chars);
-    let largest = groups.groups.iter().max_by_key(|group| (free(group), group.counts.chars, group.members));
+    let largest = groups.all.iter().max_by_key(|group| (free(group), group.counts.chars, group.members));
     let largest = largest.copied().unwrap_or_default();
     out.push(largest.members as f32);
     out.push(largest.counts.chars as f32 / all);
