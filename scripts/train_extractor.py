@@ -20,6 +20,8 @@ BLOCK_TREES = 240
 PAGES = dict(objective="multiclass", num_class=len(TYPES), num_leaves=6, learning_rate=0.1, min_data_in_leaf=10,
              feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1, lambda_l2=3.0, max_bin=63)
 PAGE_TREES = 60
+# How much stricter the blocks of a page of each type are judged: `stricter` in page_type.rs.
+STRICTER = np.array([0.4, -0.3, 0, 0, -0.3, 1.0, 0])
 SAME = dict(num_threads=1, seed=1, deterministic=True, force_row_wise=True, verbosity=-1)
 WORD = re.compile(r"\w+")
 CJK = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
@@ -115,9 +117,9 @@ def word_f1(kept, n_kept, page):
     return 2 * overlap / (n_kept + page["n_gold"]) if overlap else 0.0
 
 
-def choose(sums, n, article):
+def choose(sums, n, stricter):
     """What `choice.rs` keeps, and the F1 that it expects."""
-    q = 1 / (1 + np.exp(0.4 * article - sums.astype(float)))
+    q = 1 / (1 + np.exp(stricter - sums.astype(float)))
     order = np.argsort(-q, kind="stable")
     qs, ns = q[order], n[order].astype(float)
     kept, right = np.cumsum(ns), np.cumsum(qs * ns)
@@ -289,7 +291,7 @@ def main():
     some = [pages[at] for at in seen]
     for t in (0.3, 0.35, 0.4, 0.45, 0.5):
         print(f"threshold {t}", evaluate(some, [scores[p["lo"]:p["hi"]] >= np.log(t / (1 - t)) for p in some]))
-    choices = [choose(scores[p["lo"]:p["hi"]], p["words"], a) for p, a in zip(some, guess[seen, 0])]
+    choices = [choose(scores[p["lo"]:p["hi"]], p["words"], s) for p, s in zip(some, guess[seen] @ STRICTER)]
     result = evaluate(some + empty, [c[0] for c in choices] + [p["kept"] for p in empty])
     print("expected F1   ", result)
     judged = [at for at in seen if known[at]]

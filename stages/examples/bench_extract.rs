@@ -1,6 +1,6 @@
 //! How fast pages are parsed and extracted: megabytes and pages a second of one core's time, part by part.
 //!
-//! `cargo run --release -p gristmill-stages --example bench_extract [FILE.jsonl…]`: lines `{url,html}`; without files, the
+//! `cargo run --release -p gristmill-stages --example bench_extract [FILE.jsonl…]`: lines `{html}`; without files, the
 //! sets of `../shared/data/html_gold`, of each at most 64 MB. The best of five rounds of 300 ms at least counts, in
 //! processor time, so that other work on the machine hurts least. `scripts/compare_extraction.py` runs the peers beside. `--hostile` times pages made to hurt instead, in Markdown, and exits with 1 if
 //! one takes 200 ms or more.
@@ -20,12 +20,11 @@ mod hostile;
 const MOST_BYTES: usize = 64 << 20;
 
 struct Page {
-    url: Option<String>,
     html: String,
 }
 
 fn page(row: &serde_json::Value) -> Option<Page> {
-    Some(Page { url: row["url"].as_str().map(str::to_owned), html: row["html"].as_str()?.to_owned() })
+    Some(Page { html: row["html"].as_str()?.to_owned() })
 }
 
 /// Processor time of this thread, where the system tells it, else the clock.
@@ -67,8 +66,8 @@ fn report(name: &str, pages: &[Page]) {
     };
     println!("{name:>14} {} pages, {:.1} MB", pages.len(), bytes as f64 / 1e6);
     line("parse", measure(pages, |page| drop(std::hint::black_box(Dom::parse(&page.html, &options.limits)))));
-    let parsed: Vec<(Option<Dom>, &Page)> =
-        pages.iter().map(|page| (Dom::parse(&page.html, &options.limits).ok(), page)).collect();
+    let parsed: Vec<Option<Dom>> =
+        pages.iter().map(|page| Dom::parse(&page.html, &options.limits).ok()).collect();
     let mut at = 0;
     let mut next = || {
         at = (at + 1) % parsed.len();
@@ -77,16 +76,12 @@ fn report(name: &str, pages: &[Page]) {
     line(
         "choose",
         measure(pages, |_| {
-            if let (Some(dom), page) = next() {
-                std::hint::black_box(content::choose(dom, page.url.as_deref()));
+            if let Some(dom) = next() {
+                std::hint::black_box(content::choose(dom));
             }
         }),
     );
-    let mut kept = parsed.iter().filter_map(|(dom, page)| {
-        let dom = dom.as_ref()?;
-        Some((dom, content::choose(dom, page.url.as_deref()).kept))
-    });
-    let kept: Vec<_> = kept.by_ref().collect();
+    let kept: Vec<_> = parsed.iter().flatten().map(|dom| (dom, content::choose(dom).kept)).collect();
     let mut turn = kept.iter().cycle();
     line(
         "render",
@@ -96,10 +91,7 @@ fn report(name: &str, pages: &[Page]) {
             }
         }),
     );
-    line(
-        "extract",
-        measure(pages, |page| drop(std::hint::black_box(extract(&page.html, page.url.as_deref(), &options)))),
-    );
+    line("extract", measure(pages, |page| drop(std::hint::black_box(extract(&page.html, &options)))));
 }
 
 /// Milliseconds of the quickest of three for every hostile page; whether all stay below the bound.
@@ -107,12 +99,12 @@ fn time_hostile() -> bool {
     let options = Options { format: Format::Markdown, ..Options::default() };
     let mut good = true;
     for (name, html) in hostile::pages() {
-        let page = [Page { url: None, html }];
+        let page = [Page { html }];
         let mut outcome = None;
         let time = (0..3)
             .map(|_| {
                 let start = now();
-                outcome = Some(extract(&page[0].html, None, &options).extraction);
+                outcome = Some(extract(&page[0].html, &options).extraction);
                 now().saturating_sub(start)
             })
             .min()

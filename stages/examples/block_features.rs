@@ -1,4 +1,4 @@
-//! Training data for the models of extraction. Reads JSONL `{id,url,html}` on stdin.
+//! Training data for the models of extraction. Reads JSONL `{id,html}` on stdin.
 //!
 //! `block_features OUT` writes `OUT.f32` (a row for every block, little endian), `OUT.pages.f32` (a row for every page) and
 //! `OUT.jsonl` (a line `{id, texts, words, sums, kept}` for every page, what the committed model says among them).
@@ -23,13 +23,12 @@ fn main() -> io::Result<()> {
     let mut files = [create("f32")?, create("pages.f32")?, create("jsonl")?];
     for line in io::stdin().lock().lines() {
         let row: serde_json::Value = serde_json::from_str(&line?)?;
-        let url = row["url"].as_str();
         let Ok(dom) = Dom::parse(row["html"].as_str().unwrap_or_default(), &Limits::default()) else {
             continue;
         };
         let page = Blocks::of(&dom);
         let candidate = content::candidate(&dom, &page);
-        let features = Features::of(&dom, &page, &candidate, url);
+        let features = Features::of(&dom, &page, &candidate);
         let mut numbers = features.blank();
         let mut sums = Vec::with_capacity(page.blocks.len());
         for at in 0..page.blocks.len() {
@@ -40,7 +39,7 @@ fn main() -> io::Result<()> {
         put(&mut files[1], &features.page_row())?;
         let mut texts = vec![String::new(); page.blocks.len()];
         let mut kept_blocks = vec![false; page.blocks.len()];
-        let kept = content::choose(&dom, url).kept;
+        let kept = content::choose(&dom).kept;
         for (id, &block) in page.block_of.iter().enumerate() {
             if let Some(text) = texts.get_mut(block as usize) {
                 text.push_str(dom.text(id as u32));

@@ -17,7 +17,7 @@ fn main() -> io::Result<()> {
         let row: serde_json::Value = serde_json::from_str(&line?)?;
         let html = row["html"].as_str().unwrap_or_default();
         let start = Instant::now();
-        let extracted = extract(html, row["url"].as_str(), &options);
+        let extracted = extract(html, &options);
         seconds += start.elapsed().as_secs_f64();
         pages += 1;
         bytes += html.len() as u64;

@@ -64,7 +64,7 @@ impl StageConfig for ExtractText {
 
     fn declares(&self) -> Declares {
         Declares {
-            reads: vec![columns::HTML.into(), columns::URL.into()],
+            reads: vec![columns::HTML.into()],
             writes: [columns::TEXT, columns::TITLE, EXTRACTION]
                 .into_iter()
                 .chain(self.page_type_column.as_deref())
@@ -105,7 +105,6 @@ struct Extractor {
 impl Map for Extractor {
     fn map(&self, documents: Documents) -> Result<(Documents, Vec<Verdict>), StageError> {
         let pages = documents.strings(columns::HTML)?;
-        let urls = documents.strings(columns::URL)?;
         let mut texts = LargeStringBuilder::new();
         let mut titles = LargeStringBuilder::new();
         let mut extractions = LargeStringBuilder::new();
@@ -113,8 +112,7 @@ impl Map for Extractor {
         let mut confidences = Float32Builder::new();
         let mut verdicts = Vec::with_capacity(pages.len());
         for row in 0..pages.len() {
-            let url = urls.is_valid(row).then(|| urls.value(row));
-            let extracted = html::extract(pages.value(row), url, &self.options);
+            let extracted = html::extract(pages.value(row), &self.options);
             texts.append_value(&extracted.text);
             titles.append_option(extracted.title.as_deref());
             extractions.append_value(match extracted.extraction {

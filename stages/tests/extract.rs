@@ -22,7 +22,7 @@ fn pages() -> Vec<PathBuf> {
 }
 
 fn in_format(html: &str, format: Format) -> Extracted {
-    extract(html, None, &Options { format, ..Options::default() })
+    extract(html, &Options { format, ..Options::default() })
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn what_ran_before_and_beside_changes_nothing() {
 fn a_page_that_is_given_up_keeps_its_text() {
     let options = Options { limits: Limits { nodes: 8, ..Limits::default() }, ..Options::default() };
     let html = "<style>p{}</style><script>if (a<b) {}</script><p>one<!-- no --><p>two < three<p>four &amp; &eacute;<p>five<br>six";
-    let extracted = extract(html, None, &options);
+    let extracted = extract(html, &options);
     assert_eq!(extracted.extraction, Extraction::TextOnly(TooMuch::Nodes));
     assert_eq!(extracted.text, "one\ntwo < three\nfour & é\nfive\nsix");
 }
@@ -212,6 +212,6 @@ proptest! {
     #[test]
     fn small_limits_never_break_it(html in markup(), nodes in 1_usize..20, depth in 1_u32..4) {
         let limits = Limits { nodes, depth, attributes: 1, ..Limits::default() };
-        extract(&html, Some("https://a.example/b"), &Options { limits, ..Options::default() });
+        extract(&html, &Options { limits, ..Options::default() });
     }
 }

@@ -40,13 +40,13 @@ const FLOOR: usize = 1 << 20;
 fn no_page_takes_twenty_times_its_length() {
     let options = |format| Options { format, ..Options::default() };
     // Whatever is built once is built here.
-    extract("<p class=nav>some <b>text</b> here", None, &options(Format::Markdown));
+    extract("<p class=nav>some <b>text</b> here", &options(Format::Markdown));
     let mut worst = Vec::new();
     for (name, html) in hostile::pages() {
         for format in [Format::Text, Format::Markdown] {
             let before = HELD.load(Ordering::Relaxed);
             MOST.store(before, Ordering::Relaxed);
-            let extracted = extract(&html, None, &options(format));
+            let extracted = extract(&html, &options(format));
             let took = MOST.load(Ordering::Relaxed) - before;
             let times = took.saturating_sub(FLOOR) as f64 / html.len() as f64;
             let line =

@@ -41,7 +41,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<Exit> {
     let options = html::Options { format, ..html::Options::default() };
     if arguments.files.is_empty() {
         return lines::convert(std::io::stdin().lock(), |page| {
-            let extracted = html::extract(lines::field(page, "html")?, page["url"].as_str(), &options);
+            let extracted = html::extract(lines::field(page, "html")?, &options);
             Ok(line(&page["id"], &extracted))
         });
     }
@@ -66,7 +66,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<Exit> {
 fn extract(path: &PathBuf, options: &html::Options) -> anyhow::Result<Value> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let (page, _) = charset::decode(&bytes, None);
-    Ok(line(&path.to_string_lossy().into(), &html::extract(&page, None, options)))
+    Ok(line(&path.to_string_lossy().into(), &html::extract(&page, options)))
 }
 
 fn line(id: &Value, extracted: &html::Extracted) -> Value {

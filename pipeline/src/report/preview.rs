@@ -161,7 +161,7 @@ pub fn write_text(out: &mut impl Write, batches: &[RecordBatch], width: usize) -
         }
         let text = value(columns::TEXT).or_else(|| {
             let page = value(columns::HTML)?;
-            Some(html::extract(&page, value(columns::URL).as_deref(), &html::Options::default()).text)
+            Some(html::extract(&page, &html::Options::default()).text)
         });
         let Some(text) = text else { continue };
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());

@@ -11,9 +11,6 @@ use super::model::logistic;
 /// Levels of the hidden threshold.
 const LEVELS: usize = 20;
 
-/// How much less a block of an article is worth, in units of the model's sums. Cross-validated.
-const STRICTER: f32 = 0.4;
-
 /// A choice of blocks.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
@@ -23,11 +20,10 @@ pub struct Choice {
     pub expected: f32,
 }
 
-/// Chooses among blocks of so many words each. `article` is the probability that the page is one: an article has one
-/// clear text, and what is doubtful beside it is less likely to belong to it than the model says. Takes the likeliest blocks
-/// first; in doubt, the earlier one, and fewer of them.
-pub fn choose(sums: &[f32], words: &[u32], article: f32) -> Choice {
-    let probabilities: Vec<f32> = sums.iter().map(|sum| logistic(sum - STRICTER * article)).collect();
+/// Chooses among blocks of so many words each, every one of which is worth `stricter` less than its sum. Takes the likeliest
+/// blocks first; in doubt, the earlier one, and fewer of them.
+pub fn choose(sums: &[f32], words: &[u32], stricter: f32) -> Choice {
+    let probabilities: Vec<f32> = sums.iter().map(|sum| logistic(sum - stricter)).collect();
     let mut order: Vec<u32> = (0..probabilities.len() as u32).collect();
     order.sort_unstable_by(|&a, &b| {
         probabilities[b as usize].total_cmp(&probabilities[a as usize]).then(a.cmp(&b))
@@ -71,7 +67,7 @@ pub fn choose(sums: &[f32], words: &[u32], article: f32) -> Choice {
 mod tests {
     use super::*;
 
-    /// For a page that is no article.
+    /// By probabilities, as they are.
     fn choose(probabilities: &[f32], words: &[u32]) -> Choice {
         let sums: Vec<f32> = probabilities.iter().map(|p| (p / (1.0 - p)).ln()).collect();
         super::choose(&sums, words, 0.0)

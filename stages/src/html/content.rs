@@ -57,9 +57,9 @@ pub struct Content {
 }
 
 /// Decides for every block of a page.
-pub fn choose(dom: &Dom, url: Option<&str>) -> Content {
+pub fn choose(dom: &Dom) -> Content {
     let page = Blocks::of(dom);
-    let judged = (page.blocks.len() <= MOST_BLOCKS).then(|| judge(dom, &page, url));
+    let judged = (page.blocks.len() <= MOST_BLOCKS).then(|| judge(dom, &page));
     let (page_type, choice) = match judged {
         Some((page_type, choice)) => (Some(page_type), choice),
         None => (None, Choice { keep: rule(&page), expected: 0.0 }),
@@ -73,9 +73,9 @@ pub fn choose(dom: &Dom, url: Option<&str>) -> Content {
 const AT_ONCE: usize = 8;
 
 /// What the models say.
-fn judge(dom: &Dom, page: &Blocks, url: Option<&str>) -> (PageType, Choice) {
+fn judge(dom: &Dom, page: &Blocks) -> (PageType, Choice) {
     let root = candidate(dom, page);
-    let features = Features::of(dom, page, &root, url);
+    let features = Features::of(dom, page, &root);
     let mut rows = [features.blank(); AT_ONCE];
     let mut sums = Vec::with_capacity(page.blocks.len() + AT_ONCE);
     for first in (0..page.blocks.len()).step_by(AT_ONCE) {
@@ -86,8 +86,8 @@ fn judge(dom: &Dom, page: &Blocks, url: Option<&str>) -> (PageType, Choice) {
     }
     sums.truncate(page.blocks.len());
     let words: Vec<u32> = page.blocks.iter().map(|block| block.counts.words).collect();
-    let (page_type, article) = PageType::of(&features.page_row());
-    let mut choice = choice::choose(&sums, &words, article);
+    let (page_type, stricter) = PageType::of(&features.page_row());
+    let mut choice = choice::choose(&sums, &words, stricter);
     // What names a table stays with its first row.
     for at in 1..page.blocks.len() {
         if choice.keep[at] && page.blocks[at - 1].tag == Tag::Caption {

@@ -40,11 +40,12 @@ pub struct Extracted {
     pub extraction: Extraction,
 }
 
-/// Extracts a page's main text. `url` is where it was found; it may steer the choice, never the limits.
-pub fn extract(html: &str, url: Option<&str>, options: &Options) -> Extracted {
+/// Extracts a page's main text. Where the page was found has no say: copies of a page under other addresses must give the
+/// same text, or no deduplication finds them all.
+pub fn extract(html: &str, options: &Options) -> Extracted {
     match Dom::parse(html, &options.limits) {
         Ok(dom) => {
-            let content = content::choose(&dom, url);
+            let content = content::choose(&dom);
             let hidden = (content.chars < LITTLE).then(|| hidden_text(&dom, content.chars)).flatten();
             Extracted {
                 text: hidden.unwrap_or_else(|| render::render(&dom, &content.kept, options.format)),
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     fn text(html: &str) -> String {
-        extract(html, None, &Options::default()).text
+        extract(html, &Options::default()).text
     }
 
     #[test]
@@ -119,8 +120,7 @@ mod tests {
         let html = format!(
             "<nav><a href=/>Home</a></nav><article><h1>Head</h1><p>{long}</p><p>{long}</p></article>"
         );
-        let extracted =
-            extract(&html, Some("https://a.example/2024/05/a-long-title-of-it"), &Options::default());
+        let extracted = extract(&html, &Options::default());
         assert_eq!(extracted.page_type, Some(PageType::Article));
         assert!(extracted.confidence > 0.5 && extracted.confidence <= 1.0);
     }

@@ -4,7 +4,7 @@
 //! needs a newly trained model.
 
 use super::blocks::{Block, Blocks, Counts};
-use super::classes::{self, Mask};
+use super::classes::Mask;
 use super::content::Candidate;
 use super::cues;
 use super::dom::{Dom, NONE};
@@ -56,14 +56,13 @@ pub struct Features<'a> {
 
 impl<'a> Features<'a> {
     /// Looks at a page; linear in its nodes and text, sorting aside.
-    pub fn of(dom: &'a Dom, page: &'a Blocks, candidate: &'a Candidate, url: Option<&str>) -> Self {
+    pub fn of(dom: &'a Dom, page: &'a Blocks, candidate: &'a Candidate) -> Self {
         let subtree = Subtrees::of(dom, page);
         let groups = Groups::of(dom, page, &subtree);
         let said = Said::of(dom);
         let words = words::look(dom, page, &said);
         let seen = Seen { candidate, subtree: &subtree, groups: &groups, words: &words, said: &said };
-        let facts = page_facts(dom, page, seen, url);
-        let path = url.and_then(|url| url.split_once("://")).and_then(|(_, rest)| rest.split_once('/'));
+        let facts = page_facts(dom, page, seen);
         let blocks = &page.blocks;
         let mut before = Vec::with_capacity(blocks.len());
         let mut sum = 0;
@@ -86,7 +85,7 @@ impl<'a> Features<'a> {
             head: head(blocks, &words),
             sections: sections(blocks, &words),
             shapes: Shapes::of(dom, page),
-            page_mask: page.page | classes::mask(path.map_or("", |(_, path)| path)),
+            page_mask: page.page,
             dom,
             page,
             candidate,
@@ -307,7 +306,7 @@ mod tests {
         let dom = Dom::parse(html, &Limits::default()).expect("small");
         let page = Blocks::of(&dom);
         let candidate = content::candidate(&dom, &page);
-        let features = Features::of(&dom, &page, &candidate, Some("https://a.example/blog/x"));
+        let features = Features::of(&dom, &page, &candidate);
         let mut row = features.blank();
         assert_eq!(page.blocks.len(), 3);
         for at in 0..3 {

@@ -82,11 +82,10 @@ const PLACES: [Mask; 22] = [
     classes::HERO,
 ];
 
-const URL: usize = 12;
 const TOTALS: usize = 44;
 
 /// Length of [`page_facts`].
-pub const LENGTH: usize = KINDS.len() + GENERATORS.len() + PLACES.len() + URL + TOTALS;
+pub const LENGTH: usize = KINDS.len() + GENERATORS.len() + PLACES.len() + TOTALS;
 
 /// A writer into a row.
 pub struct Numbers<'a> {
@@ -133,7 +132,7 @@ pub struct Seen<'a> {
 }
 
 /// Facts of a page, in a fixed order.
-pub fn page_facts(dom: &Dom, page: &Blocks, seen: Seen, url: Option<&str>) -> [f32; LENGTH] {
+pub fn page_facts(dom: &Dom, page: &Blocks, seen: Seen) -> [f32; LENGTH] {
     let Seen { candidate, subtree, groups, words, said } = seen;
     let mut facts = [0.0; LENGTH];
     let mut out = Numbers::new(&mut facts);
@@ -149,7 +148,6 @@ pub fn page_facts(dom: &Dom, page: &Blocks, seen: Seen, url: Option<&str>) -> [f
     for sum in places {
         out.push(sum as f32 / all);
     }
-    address(url, &mut out);
     // What it is made of.
     let mut tags = [0_u32; 16];
     for (id, node) in dom.nodes.iter().enumerate() {
@@ -259,32 +257,4 @@ fn kinds(dom: &Dom, out: &mut Numbers) {
         }
     }
     kinds.into_iter().chain(generators).for_each(|is| out.flag(is));
-}
-
-/// How the address looks; no name of a host is read.
-fn address(url: Option<&str>, out: &mut Numbers) {
-    let rest = url.and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (path, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let last = parts.last().copied().unwrap_or_default();
-    let first = host.split('.').next().unwrap_or_default();
-    out.flag(url.is_some());
-    out.push(parts.len() as f32);
-    out.push(path.len() as f32);
-    out.push(last.len() as f32);
-    out.push(last.bytes().filter(|byte| matches!(byte, b'-' | b'_')).count() as f32);
-    out.push(path.bytes().filter(u8::is_ascii_digit).count() as f32);
-    out.push(query.len() as f32);
-    out.flag(path.ends_with('/'));
-    out.flag(last.contains('.'));
-    out.flag(matches!(
-        first,
-        "docs" | "doc" | "help" | "support" | "developer" | "developers" | "learn" | "wiki" | "api"
-    ));
-    out.flag(matches!(
-        first,
-        "forum" | "forums" | "community" | "discuss" | "discourse" | "board" | "boards" | "talk"
-    ));
-    out.flag(matches!(first, "shop" | "store" | "blog" | "news"));
 }
