@@ -88,13 +88,45 @@ fn judge(dom: &Dom, page: &Blocks) -> (PageType, Choice) {
     let words: Vec<u32> = page.blocks.iter().map(|block| block.counts.words).collect();
     let (page_type, stricter) = PageType::of(&features.page_row());
     let mut choice = choice::choose(&sums, &words, stricter);
-    // What names a table stays with its first row.
-    for at in 1..page.blocks.len() {
-        if choice.keep[at] && page.blocks[at - 1].tag == Tag::Caption {
-            choice.keep[at - 1] = true;
-        }
-    }
+    keep_together(dom, page, &mut choice.keep);
     (page_type, choice)
+}
+
+/// What names a text stays with it, and so does a formula with the text around it: alone they look like furniture, and a
+/// reader misses them.
+fn keep_together(dom: &Dom, page: &Blocks, keep: &mut [bool]) {
+    let parent = |block: &Block| dom.nodes[block.node as usize].parent;
+    for at in (0..page.blocks.len()).rev() {
+        let block = &page.blocks[at];
+        if keep[at] || block.around & HIDDEN != 0 {
+            continue;
+        }
+        let names_next = page.blocks.get(at + 1).is_some_and(|next| {
+            keep[at + 1]
+                && match block.tag {
+                    Tag::Caption => true,
+                    Tag::Dt => matches!(next.tag, Tag::Dt | Tag::Dd),
+                    tag => tag.heading_level() > 0 && parent(block) == parent(next),
+                }
+        });
+        let is_beside_text = (at > 0 && keep[at - 1]) || keep.get(at + 1) == Some(&true);
+        keep[at] = names_next || is_beside_text && is_formula(dom, block);
+    }
+}
+
+/// Whether a block is a formula and nothing else.
+fn is_formula(dom: &Dom, block: &Block) -> bool {
+    let in_formula = |text: u32| {
+        let mut node = text;
+        while node != block.node && node != NONE {
+            if matches!(dom.nodes[node as usize].tag, Tag::Math | Tag::Script) {
+                return true;
+            }
+            node = dom.nodes[node as usize].parent;
+        }
+        false
+    };
+    in_formula(block.first) && in_formula(block.last)
 }
 
 /// What is kept of a page that is too large for the models.
