@@ -170,8 +170,9 @@ fn check(name: &str, html: &str) {
     let dom = Dom::parse(html, &limits()).expect("no limits");
     let plain = Dom::parse_plain(html, &limits()).expect("no limits");
     differ(name, "html5ever", &ours(&dom, true), &ours(&plain, true));
-    if html.contains("annotation-xml") {
-        // scraper takes none of them for HTML, whatever its encoding says.
+    // scraper takes none of these for HTML, whatever its encoding says; and html5ever under it drops marks of byte order
+    // behind scripts, unless told not to.
+    if html.contains("annotation-xml") || html.contains("</script>\u{feff}") {
         return;
     }
     differ(name, "scraper", &ours(&dom, false), &oracle(html));
@@ -256,6 +257,7 @@ const BROKEN: &[&str] = &[
     "<select><option>a<option>b</select><frameset>c",
     "<svg><text>x</svg>y<math><mi>z",
     "text<!-- c --><![CDATA[d]]><?pi?>e</p>f&amp;&notanentity;&#0;\u{0}g",
+    "<p>a<script>b</script>\u{feff}c<script>d</script>\u{feff}\u{feff}",
     "\u{feff}a\r\nb\rc<pre>\r\nd</pre><textarea>\n\ne</textarea>",
     "<pre></>\nx<pre><!-- -->\ny<pre>&#10;z",
     "<title>a</titles>b</title >c<title>&lt;d",

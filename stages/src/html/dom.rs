@@ -125,9 +125,11 @@ impl Dom {
     /// The same by html5ever's own tokenizer: the oracle of [`Dom::parse`], for pages that mean no harm. It compares
     /// every attribute of a tag with all before it.
     pub fn parse_plain(html: &str, limits: &Limits) -> Result<Self, TooMuch> {
-        let tokenizer = Tokenizer::new(Guard::new(html, limits)?, TokenizerOpts::default());
+        // With `discard_bom` html5ever 0.40 drops a mark behind every script, too: `feed` never turns it off.
+        let options = TokenizerOpts { discard_bom: false, ..TokenizerOpts::default() };
+        let tokenizer = Tokenizer::new(Guard::new(html, limits)?, options);
         let queue = BufferQueue::default();
-        queue.push_back(StrTendril::from_slice(html));
+        queue.push_back(StrTendril::from_slice(html.strip_prefix('\u{feff}').unwrap_or(html)));
         while !matches!(tokenizer.feed(&queue), TokenizerResult::Done) {}
         tokenizer.end();
         tokenizer.sink.into_dom()

@@ -63,7 +63,7 @@ impl HashedSet {
         Self::check(Bytes::Owned(file.into_inner()), 0).expect("it was written just now")
     }
 
-    /// Maps a file that [`write`] left under this key. `None` where it is not whole, or of another key or format.
+    /// Maps a file that [`write()`] left under this key. `None` where it is not whole, or of another key or format.
     pub fn open(path: &Path, key: u128) -> io::Result<Option<Self>> {
         let file = File::open(path)?;
         // SAFETY: nobody writes to such a file once it has its name: it is written under another and renamed, and
