@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::binary::{at, damaged, word};
 use crate::sorter::{Temporary, Workspace};
 
 const MAGIC: [u8; 8] = *b"GRKEYED\0";
@@ -455,23 +456,11 @@ fn encode(rows: &[(u64, u64)]) -> Vec<u8> {
     bytes
 }
 
-fn word(bytes: &[u8], start: usize) -> u64 {
-    u64::from_le_bytes(bytes[start..start + 8].try_into().expect("a slice of eight bytes"))
-}
-
 fn checksum(header: &[u8], index: &[u8]) -> u64 {
     let mut hasher = Xxh3::new();
     hasher.update(header);
     hasher.update(index);
     hasher.digest()
-}
-
-fn damaged(message: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message)
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

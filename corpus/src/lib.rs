@@ -10,6 +10,7 @@
 //! This crate knows no HTML, no threads and no GPU.
 
 pub mod batch;
+mod binary;
 pub mod columns;
 pub mod error;
 pub mod files;

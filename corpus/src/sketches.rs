@@ -10,6 +10,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::binary::word;
+
 /// Writes the sketches of one task.
 pub struct SketchWriter {
     out: BufWriter<File>,
@@ -131,10 +133,6 @@ fn read_at(mut file: &File, bytes: &mut [u8], place: u64) -> io::Result<()> {
 
 fn damaged(path: &Path, what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is damaged: {what}", path.display()))
-}
-
-fn word(bytes: &[u8], start: usize) -> u64 {
-    u64::from_le_bytes(bytes[start..start + 8].try_into().expect("a slice of eight bytes"))
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::binary::{at, damaged, word};
+
 const MAGIC: [u8; 8] = *b"GRRUNS\0\0";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 40;
@@ -364,20 +366,8 @@ fn encode<const N: usize>(rows: &[(u32, [u64; N])]) -> Vec<u8> {
     bytes
 }
 
-fn word(bytes: &[u8], start: usize) -> u64 {
-    u64::from_le_bytes(bytes[start..start + 8].try_into().expect("a slice of eight bytes"))
-}
-
 fn small(bytes: &[u8], start: usize) -> u32 {
     u32::from_le_bytes(bytes[start..start + 4].try_into().expect("a slice of four bytes"))
-}
-
-fn damaged(message: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message)
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! Removal of documents whose text is the same, byte for byte: the stage.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use gristmill_corpus::columns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::dedup::partition_of;
-use crate::dedup::scope::{Scope, scoped};
+use crate::dedup::equal::Equal;
+use crate::dedup::scope::Scope;
 use crate::dedup::survivor::Survivor;
-use crate::documents::Documents;
-use crate::stage::{
-    BuildContext, ClusterColumns, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError,
-};
+use crate::stage::{BuildContext, ClusterColumns, Declares, Reason, Runtime, Shape, StageConfig, StageError};
 
 /// Keeps one document of all that have exactly the same text, over the whole corpus.
 ///
@@ -67,7 +64,11 @@ impl StageConfig for ExactDedup {
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
-        Ok(Runtime::Exchange(Box::new(EqualTexts {
+        Ok(Runtime::Exchange(Box::new(Equal {
+            kind: Self::KIND,
+            reason: Self::REASONS[0],
+            column: columns::TEXT,
+            form: |text| Cow::Borrowed(text),
             survivor: self.survivor.clone(),
             scope: self.scope,
             columns: self.columns(),
@@ -79,48 +80,6 @@ impl StageConfig for ExactDedup {
 impl ExactDedup {
     fn columns(&self) -> Option<ClusterColumns> {
         self.cluster_columns.then(|| ClusterColumns::named("exact"))
-    }
-}
-
-struct EqualTexts {
-    survivor: Survivor,
-    scope: Scope,
-    columns: Option<ClusterColumns>,
-    partitions: u32,
-}
-
-impl Exchange for EqualTexts {
-    fn partitions(&self) -> u32 {
-        self.partitions
-    }
-
-    fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
-        let texts = documents.strings(columns::TEXT)?;
-        let salts = self.scope.salts(documents)?;
-        for (row, &salt) in salts.iter().enumerate() {
-            let text = texts.value(row);
-            if !text.is_empty() {
-                let hash = xxh3_128(text.as_bytes());
-                emit(row, partition_of((hash >> 64) as u64, self.partitions), scoped(hash as u64, salt));
-            }
-        }
-        Ok(())
-    }
-
-    fn ranks(&self, documents: &Documents) -> Result<Vec<u64>, StageError> {
-        self.survivor.ranks(documents)
-    }
-
-    fn reason(&self) -> Reason {
-        "exact_duplicate"
-    }
-
-    fn key_format(&self) -> String {
-        format!("exact_dedup {} partitions, scope {:?}", self.partitions, self.scope)
-    }
-
-    fn cluster_columns(&self) -> Option<ClusterColumns> {
-        self.columns.clone()
     }
 }
 

@@ -152,6 +152,16 @@ struct NearDuplicates {
     partitions: u32,
 }
 
+impl NearDuplicates {
+    /// Hands over the keys of a document.
+    fn emit(&self, row: usize, salt: u64, keys: &[u64], emit: &mut dyn FnMut(usize, u32, u64)) {
+        for key in keys {
+            let key = scoped(*key, salt);
+            emit(row, partition_of(key, self.partitions), key);
+        }
+    }
+}
+
 impl Exchange for NearDuplicates {
     fn partitions(&self) -> u32 {
         self.partitions
@@ -163,10 +173,7 @@ impl Exchange for NearDuplicates {
         let salts = self.scope.salts(documents)?;
         for (row, &salt) in salts.iter().enumerate() {
             self.hasher.keys(texts.value(row), &mut scratch, &mut keys);
-            for key in &keys {
-                let key = scoped(*key, salt);
-                emit(row, partition_of(key, self.partitions), key);
-            }
+            self.emit(row, salt, &keys, emit);
         }
         Ok(())
     }
@@ -210,10 +217,7 @@ impl Verifier for NearDuplicates {
         let salts = self.scope.salts(documents)?;
         for (row, &salt) in salts.iter().enumerate() {
             self.hasher.keys_and_sketch(texts.value(row), &mut scratch, &mut keys, &mut hashes);
-            for key in &keys {
-                let key = scoped(*key, salt);
-                emit(row, partition_of(key, self.partitions), key);
-            }
+            self.emit(row, salt, &keys, emit);
             sketch(&hashes);
         }
         Ok(())

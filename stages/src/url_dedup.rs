@@ -6,16 +6,12 @@ use std::num::NonZeroU32;
 use gristmill_corpus::columns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::dedup::partition_of;
-use crate::dedup::scope::{Scope, scoped};
+use crate::dedup::equal::Equal;
+use crate::dedup::scope::Scope;
 use crate::dedup::survivor::Survivor;
 use crate::dedup::url::canonical_url;
-use crate::documents::Documents;
-use crate::stage::{
-    BuildContext, ClusterColumns, Declares, Exchange, Reason, Runtime, Shape, StageConfig, StageError,
-};
+use crate::stage::{BuildContext, ClusterColumns, Declares, Reason, Runtime, Shape, StageConfig, StageError};
 
 /// Keeps one document of all that have the same address, over the whole corpus.
 ///
@@ -70,7 +66,11 @@ impl StageConfig for UrlDedup {
     }
 
     fn build(&self, _: &BuildContext) -> Result<Runtime, StageError> {
-        Ok(Runtime::Exchange(Box::new(EqualAddresses {
+        Ok(Runtime::Exchange(Box::new(Equal {
+            kind: Self::KIND,
+            reason: Self::REASONS[0],
+            column: columns::URL,
+            form: |url| canonical_url(url).into(),
             survivor: self.survivor.clone(),
             scope: self.scope,
             columns: self.columns(),
@@ -82,48 +82,6 @@ impl StageConfig for UrlDedup {
 impl UrlDedup {
     fn columns(&self) -> Option<ClusterColumns> {
         self.cluster_columns.then(|| ClusterColumns::named("url"))
-    }
-}
-
-struct EqualAddresses {
-    survivor: Survivor,
-    scope: Scope,
-    columns: Option<ClusterColumns>,
-    partitions: u32,
-}
-
-impl Exchange for EqualAddresses {
-    fn partitions(&self) -> u32 {
-        self.partitions
-    }
-
-    fn keys(&self, documents: &Documents, emit: &mut dyn FnMut(usize, u32, u64)) -> Result<(), StageError> {
-        let urls = documents.strings(columns::URL)?;
-        let salts = self.scope.salts(documents)?;
-        for (row, &salt) in salts.iter().enumerate() {
-            let canonical = canonical_url(urls.value(row));
-            if !canonical.is_empty() {
-                let hash = xxh3_128(canonical.as_bytes());
-                emit(row, partition_of((hash >> 64) as u64, self.partitions), scoped(hash as u64, salt));
-            }
-        }
-        Ok(())
-    }
-
-    fn ranks(&self, documents: &Documents) -> Result<Vec<u64>, StageError> {
-        self.survivor.ranks(documents)
-    }
-
-    fn reason(&self) -> Reason {
-        "url_duplicate"
-    }
-
-    fn key_format(&self) -> String {
-        format!("url_dedup {} partitions, scope {:?}", self.partitions, self.scope)
-    }
-
-    fn cluster_columns(&self) -> Option<ClusterColumns> {
-        self.columns.clone()
     }
 }
 

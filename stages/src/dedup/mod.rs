@@ -7,6 +7,7 @@
 pub mod clusters;
 pub mod components;
 pub mod cut;
+pub mod equal;
 pub mod exchange;
 pub mod minhash;
 pub mod normalise;

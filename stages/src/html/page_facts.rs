@@ -1,4 +1,4 @@
-//! What kind of page it is: its address, what it says of itself, and what it is made of. The same for every block.
+//! What kind of page it is: what it says of itself, and what it is made of. The same for every block.
 
 use super::blocks::{self, Blocks};
 use super::classes::{self, Mask};
