@@ -10,8 +10,10 @@
 //! | `.docs.parquet` | a row a document: where it came from, where its tokens lie |
 //! | `.meta.json` | [`ShardMeta`]: tokenizer, counts, checksums. Written last: without it there is no shard |
 //!
-//! The same documents give the same bytes. What else belongs to each token (a loss mask, say) can lie beside the
-//! payload in the same layout, under an extension of its own.
+//! Shards of conversations have one more, `.mask`: the loss mask in the layout of the payload, a byte a token, 1 where a
+//! model learns to write the token and 0 where it only reads it.
+//!
+//! The same documents give the same bytes.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -39,6 +41,7 @@ const MEGATRON: &str = "idx";
 const DATATROVE: &str = "ds.index";
 const DOCUMENTS: &str = "docs.parquet";
 const META: &str = "meta.json";
+const MASK: &str = "mask";
 
 /// Rows of `docs.parquet` that are buffered before they are written.
 const BUFFERED_ROWS: usize = 8192;
@@ -97,6 +100,9 @@ pub struct ShardMeta {
     pub n_tokens: u64,
     /// UTF-8 bytes of the text that the tokens stand for: bits per byte are counted against these.
     pub n_bytes: u64,
+    /// Tokens that the loss mask marks, in shards that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_learnt_tokens: Option<u64>,
     /// The shard's other files with sizes and checksums, by name.
     pub files: Vec<FileEntry>,
 }
@@ -114,12 +120,22 @@ pub struct ShardOptions {
     pub max_tokens: u64,
     /// Number of the first shard.
     pub first_shard: usize,
+    /// Whether every document has a loss mask: documents come by [`ShardWriter::push_masked`] instead of
+    /// [`ShardWriter::push`].
+    pub masked: bool,
 }
 
 impl ShardOptions {
     /// Shards from number 0 on, of at most [`MAX_SHARD_TOKENS`] each.
     pub fn new(tokenizer: impl Into<String>, vocab_size: usize, bos: u32) -> Self {
-        Self { tokenizer: tokenizer.into(), vocab_size, bos, max_tokens: MAX_SHARD_TOKENS, first_shard: 0 }
+        Self {
+            tokenizer: tokenizer.into(),
+            vocab_size,
+            bos,
+            max_tokens: MAX_SHARD_TOKENS,
+            first_shard: 0,
+            masked: false,
+        }
     }
 }
 
@@ -171,6 +187,38 @@ impl ShardWriter {
     /// [`CorpusError::Io`] when the disk is full, when the document does not begin with BOS, or when an id is outside of
     /// the vocabulary.
     pub fn push(&mut self, document: &DocumentTokens) -> Result<(), CorpusError> {
+        if self.options.masked {
+            let message = format!("document `{}` has no loss mask, but these shards have one", document.id);
+            return Err(invalid(&self.folder, message));
+        }
+        self.append(document, &[])
+    }
+
+    /// As [`Self::push`], with the document's loss mask: a byte a token, 1 where a model learns to write it.
+    ///
+    /// # Errors
+    /// As [`Self::push`]; and when the mask has another length, other values than 0 and 1, or only one of them: a document
+    /// of which nothing is learnt, or everything and thus also what others wrote, is a mistake of whoever made the mask.
+    pub fn push_masked(&mut self, document: &DocumentTokens, mask: &[u8]) -> Result<(), CorpusError> {
+        let refuse = |why: String| {
+            Err(invalid(&self.folder, format!("the loss mask of document `{}` {why}", document.id)))
+        };
+        if !self.options.masked {
+            return refuse("has no place: these shards were opened without masks".into());
+        }
+        if mask.len() != document.ids.len() {
+            return refuse(format!("has {} bytes for {} tokens", mask.len(), document.ids.len()));
+        }
+        if let Some(wrong) = mask.iter().find(|byte| **byte > 1) {
+            return refuse(format!("holds {wrong}; it must be of 0 and 1"));
+        }
+        if let Some(why) = one_sided(mask) {
+            return refuse(why.into());
+        }
+        self.append(document, mask)
+    }
+
+    fn append(&mut self, document: &DocumentTokens, mask: &[u8]) -> Result<(), CorpusError> {
         let ids = document.ids;
         if ids.first() != Some(&self.options.bos) || ids.len() > i32::MAX as usize {
             let (id, n, bos) = (document.id, ids.len(), self.options.bos);
@@ -197,7 +245,7 @@ impl ShardWriter {
                 closed.insert(OpenShard::create(&self.folder, name, &self.options)?)
             }
         };
-        shard.push(document)
+        shard.push(document, mask)
     }
 
     /// Closes the last shard. Returns what was written, in order; nothing if there was no document.
@@ -217,6 +265,20 @@ impl ShardWriter {
     }
 }
 
+/// What is wrong with a loss mask that marks no token or all.
+pub fn one_sided(mask: &[u8]) -> Option<&'static str> {
+    if !mask.contains(&1) {
+        return Some("is all zeros: nothing of it is learnt; does an assistant write in it?");
+    }
+    (!mask.contains(&0)).then_some("is all ones: what others wrote in it would be learnt too")
+}
+
+/// The loss mask of an open shard, on its way to the file.
+struct OpenMask {
+    file: BufWriter<File>,
+    n_learnt: u64,
+}
+
 /// The shard that a writer is at.
 struct OpenShard {
     stem: PathBuf,
@@ -227,6 +289,7 @@ struct OpenShard {
     scratch: Vec<u8>,
     rows: Rows,
     documents: ParquetWriter,
+    mask: Option<OpenMask>,
     ends: Vec<u64>,
     n_tokens: u64,
     n_bytes: u64,
@@ -237,6 +300,13 @@ impl OpenShard {
         let stem = folder.join(&name);
         let path = file_of(&stem, PAYLOAD);
         let file = File::create(&path).map_err(|source| CorpusError::io(&path, source))?;
+        let mask = if options.masked {
+            let path = file_of(&stem, MASK);
+            let file = File::create(&path).map_err(|source| CorpusError::io(&path, source))?;
+            Some(OpenMask { file: BufWriter::new(file), n_learnt: 0 })
+        } else {
+            None
+        };
         Ok(Self {
             documents: ParquetWriter::create(&file_of(&stem, DOCUMENTS), documents_schema())?,
             stem,
@@ -246,13 +316,20 @@ impl OpenShard {
             hash: Xxh3::new(),
             scratch: Vec::new(),
             rows: Rows::default(),
+            mask,
             ends: Vec::new(),
             n_tokens: 0,
             n_bytes: 0,
         })
     }
 
-    fn push(&mut self, document: &DocumentTokens) -> Result<(), CorpusError> {
+    fn push(&mut self, document: &DocumentTokens, mask: &[u8]) -> Result<(), CorpusError> {
+        if let Some(open) = &mut self.mask {
+            open.file
+                .write_all(mask)
+                .map_err(|source| CorpusError::io(&file_of(&self.stem, MASK), source))?;
+            open.n_learnt += mask.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        }
         self.scratch.clear();
         match self.dtype {
             TokenType::U16 => {
@@ -284,12 +361,20 @@ impl OpenShard {
         let ends: Vec<u8> = self.ends.iter().flat_map(|end| end.to_le_bytes()).collect();
         write_synced(&file_of(&self.stem, DATATROVE), &ends)?;
 
+        let n_learnt_tokens = self.mask.as_ref().map(|mask| mask.n_learnt);
+        let mut sidecars = vec![MEGATRON, DATATROVE, DOCUMENTS];
+        if let Some(mask) = self.mask {
+            let path = file_of(&self.stem, MASK);
+            let file = mask.file.into_inner().map_err(|error| CorpusError::io(&path, error.into_error()))?;
+            file.sync_all().map_err(|source| CorpusError::io(&path, source))?;
+            sidecars.push(MASK);
+        }
         let mut listed = vec![FileEntry {
             name: format!("{}.{PAYLOAD}", self.name),
             bytes: self.n_tokens * self.dtype.bytes(),
             xxh3: format!("{:032x}", self.hash.digest128()),
         }];
-        for extension in [MEGATRON, DATATROVE, DOCUMENTS] {
+        for extension in sidecars {
             let (xxh3, bytes) = files::checksum(&file_of(&self.stem, extension))?;
             listed.push(FileEntry { name: format!("{}.{extension}", self.name), bytes, xxh3 });
         }
@@ -304,6 +389,7 @@ impl OpenShard {
             n_documents: self.ends.len() as u64,
             n_tokens: self.n_tokens,
             n_bytes: self.n_bytes,
+            n_learnt_tokens,
             files: listed,
         };
         files::write_json(&file_of(&self.stem, META), &meta)?;
@@ -414,6 +500,7 @@ pub struct ShardReader {
     stem: PathBuf,
     meta: ShardMeta,
     payload: Mmap,
+    mask: Option<Mmap>,
     ends: Vec<u64>,
 }
 
@@ -451,6 +538,22 @@ impl ShardReader {
             return Err(CorpusError::damaged(&payload_path, message));
         }
 
+        let mut mask = None;
+        if meta.n_learnt_tokens.is_some() {
+            let path = file_of(&stem, MASK);
+            let file = File::open(&path).map_err(|source| CorpusError::io(&path, source))?;
+            // SAFETY: as above.
+            let bytes = unsafe { Mmap::map(&file) }.map_err(|source| CorpusError::io(&path, source))?;
+            if bytes.len() as u64 != meta.n_tokens {
+                let (is, n) = (bytes.len(), meta.n_tokens);
+                let message = format!(
+                    "it has {is} bytes, but one for each of {n} tokens is expected; was it cut short?"
+                );
+                return Err(CorpusError::damaged(&path, message));
+            }
+            mask = Some(bytes);
+        }
+
         let ends_path = file_of(&stem, DATATROVE);
         let bytes = std::fs::read(&ends_path).map_err(|source| CorpusError::io(&ends_path, source))?;
         let (ends, rest) = bytes.as_chunks::<8>();
@@ -466,7 +569,7 @@ impl ShardReader {
             let message = format!("its document ends do not rise to {}, the number of tokens", meta.n_tokens);
             return Err(CorpusError::damaged(&ends_path, message));
         }
-        Ok(Self { stem, meta, payload, ends })
+        Ok(Self { stem, meta, payload, mask, ends })
     }
 
     /// What `meta.json` says.
@@ -516,6 +619,15 @@ impl ShardReader {
         Ok(())
     }
 
+    /// The loss mask of document `index`, a byte a token; `None` in shards without masks.
+    ///
+    /// # Errors
+    /// As [`Self::document`].
+    pub fn document_mask(&self, index: usize) -> Result<Option<&[u8]>, CorpusError> {
+        let range = self.range_of(index)?;
+        Ok(self.mask.as_ref().map(|mask| &mask[range.start as usize..range.end as usize]))
+    }
+
     /// Positions of the tokens of document `index`.
     pub fn document_range(&self, index: usize) -> Option<Range<u64>> {
         let end = *self.ends.get(index)?;
@@ -532,11 +644,14 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError::Io`] when there is no such document.
     pub fn document(&self, index: usize) -> Result<Vec<u32>, CorpusError> {
-        let range = self.document_range(index).ok_or_else(|| {
+        self.tokens(self.range_of(index)?)
+    }
+
+    fn range_of(&self, index: usize) -> Result<Range<u64>, CorpusError> {
+        self.document_range(index).ok_or_else(|| {
             let message = format!("document {index} is asked for, of {}", self.n_documents());
             invalid(&file_of(&self.stem, DATATROVE), message)
-        })?;
-        self.tokens(range)
+        })
     }
 
     /// The rows of `docs.parquet`, in order: where each document came from.
@@ -585,7 +700,9 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError::Damaged`] with the first file that differs.
     pub fn verify(&self) -> Result<(), CorpusError> {
-        for extension in [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS] {
+        for extension in
+            [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS].into_iter().chain(self.mask.is_some().then_some(MASK))
+        {
             let path = file_of(&self.stem, extension);
             let name = format!("{}.{extension}", self.meta.name);
             let listed = self.meta.files.iter().find(|file| file.name == name).ok_or_else(|| {
@@ -651,6 +768,10 @@ impl ShardSet {
             .map(|number| ShardReader::open(&folder.join(format!("{split}-{number:05}"))))
             .collect::<Result<Vec<_>, _>>()?;
         let key = |shard: &ShardReader| (shard.meta.tokenizer.clone(), shard.meta.vocab_size, shard.meta.bos);
+        if let Some(other) = shards.iter().find(|shard| shard.mask.is_some() != shards[0].mask.is_some()) {
+            let message = format!("it and `{}` are not both with loss masks", shards[0].meta.name);
+            return Err(CorpusError::damaged(&file_of(&other.stem, META), message));
+        }
         if let Some(other) = shards.iter().find(|shard| key(shard) != key(&shards[0])) {
             let message = format!("its tokenizer is another than that of `{}`", shards[0].meta.name);
             return Err(CorpusError::damaged(&file_of(&other.stem, META), message));
@@ -714,7 +835,7 @@ fn file_of(stem: &Path, extension: &str) -> PathBuf {
 /// The stem of a shard's file, or the path itself if it is one.
 fn stem_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS, META]
+    let stem = [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS, META, MASK]
         .iter()
         .find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.'))
         .unwrap_or(&name);
@@ -873,6 +994,63 @@ mod tests {
         fresh();
         std::fs::write(path("ds.index"), b"\x04\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0").unwrap();
         assert!(open().unwrap_err().to_string().contains("do not rise to 4"));
+    }
+
+    #[test]
+    fn masks_lie_beside_the_payload_a_byte_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ShardOptions { max_tokens: 5, masked: true, ..ShardOptions::new("abc", 100, 9) };
+        let mut writer = ShardWriter::create(folder.path(), "train", options).unwrap();
+        writer.push_masked(&document(&[9, 1, 2]), &[0, 0, 1]).unwrap();
+        writer.push_masked(&document(&[9, 5]), &[0, 1]).unwrap();
+        writer.push_masked(&document(&[9, 6, 7, 8]), &[0, 1, 1, 0]).unwrap();
+        let metas = writer.finish().unwrap();
+        assert_eq!(metas.iter().map(|meta| meta.n_learnt_tokens).collect::<Vec<_>>(), [Some(2), Some(2)]);
+        let path = |name: &str| folder.path().join(name);
+        assert_eq!(std::fs::read(path("train-00000.mask")).unwrap(), [0, 0, 1, 0, 1]);
+        assert_eq!(std::fs::read(path("train-00001.mask")).unwrap(), [0, 1, 1, 0]);
+        let shard = ShardReader::open(&path("train-00000.mask")).unwrap();
+        shard.verify().unwrap();
+        assert_eq!(shard.document_mask(0).unwrap(), Some(&[0, 0, 1][..]));
+        assert_eq!(shard.document_mask(1).unwrap(), Some(&[0, 1][..]));
+        assert!(shard.document_mask(2).is_err());
+        assert_eq!(ShardSet::open(folder.path(), "train").unwrap().shards().len(), 2);
+
+        // Damage to a mask is found as any other.
+        std::fs::write(path("train-00000.mask"), [0, 0, 1, 1, 1]).unwrap();
+        let shard = ShardReader::open(&path("train-00000")).unwrap();
+        assert!(shard.verify().unwrap_err().to_string().contains("train-00000.mask` is damaged"));
+        std::fs::write(path("train-00000.mask"), [0, 0, 1]).unwrap();
+        let message = ShardReader::open(&path("train-00000")).unwrap_err().to_string();
+        assert!(message.contains("3 bytes, but one for each of 5 tokens"), "{message}");
+        std::fs::remove_file(path("train-00000.mask")).unwrap();
+        assert!(ShardReader::open(&path("train-00000")).is_err());
+    }
+
+    #[test]
+    fn masks_that_teach_nothing_or_everything_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ShardOptions { masked: true, ..ShardOptions::new("abc", 100, 9) };
+        let mut masked = ShardWriter::create(folder.path(), "train", options).unwrap();
+        for (mask, expected) in [
+            (&[0, 0, 0][..], "`<urn:uuid:1>` is all zeros"),
+            (&[1, 1, 1], "`<urn:uuid:1>` is all ones"),
+            (&[0, 1], "has 2 bytes for 3 tokens"),
+            (&[0, 1, 2], "holds 2"),
+        ] {
+            let message = masked.push_masked(&document(&[9, 1, 2]), mask).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let message = masked.push(&document(&[9, 1])).unwrap_err().to_string();
+        assert!(message.contains("has no loss mask"), "{message}");
+        assert_eq!(masked.finish().unwrap(), []);
+        let mut plain = ShardWriter::create(folder.path(), "val", ShardOptions::new("abc", 100, 9)).unwrap();
+        let message = plain.push_masked(&document(&[9, 1]), &[0, 1]).unwrap_err().to_string();
+        assert!(message.contains("without masks"), "{message}");
+        plain.push(&document(&[9, 1])).unwrap();
+        plain.finish().unwrap();
+        let shard = ShardReader::open(&folder.path().join("val-00000")).unwrap();
+        assert_eq!(shard.document_mask(0).unwrap(), None);
     }
 
     #[test]
