@@ -18,6 +18,7 @@ pub mod fingerprint;
 pub mod jsonl;
 pub mod keyed;
 pub mod manifest;
+pub mod packing;
 pub mod parquet_files;
 pub mod printable;
 pub mod shards;
