@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gristmill_corpus::shards::{DocumentTokens, MAX_SHARD_TOKENS, ShardOptions, ShardSet, ShardWriter};
 use gristmill_corpus::{columns, files};
 use gristmill_tokenizer::Tokenizer;
-use gristmill_tokenizer::conversation::{ChatFormat, DEFAULT_TEMPLATE, Message, Role, Template};
+use gristmill_tokenizer::conversation::{ChatFormat, DEFAULT_TEMPLATE, Message, Role, TEMPLATE_FILE, Template};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -116,9 +116,6 @@ struct Renderer {
 
 /// The stems of a task's parts: conversations to learn from, and held out.
 const PARTS: [&str; 2] = ["train", "val"];
-
-/// The file that says how the conversations of a folder of shards are written.
-pub const TEMPLATE_FILE: &str = "template.json";
 
 fn load(path: &Path) -> Result<Tokenizer, StageError> {
     Tokenizer::load(path)

@@ -75,6 +75,9 @@ pub struct Template {
 /// The form that [`crate::DEFAULT_SPECIALS`] are made for.
 pub const DEFAULT_TEMPLATE: &str = "<|iam_start|>{role}<|iam_sep|>{content}<|iam_end|>";
 
+/// The file beside shards of conversations that holds their [`Template`] as JSON.
+pub const TEMPLATE_FILE: &str = "template.json";
+
 impl Default for Template {
     fn default() -> Self {
         Self { message: DEFAULT_TEMPLATE.to_owned() }

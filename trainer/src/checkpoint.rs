@@ -200,10 +200,20 @@ impl Checkpoint {
         Ok((model, weights))
     }
 
+    /// Checksum of the weights.
+    pub fn weights_checksum(&self) -> String {
+        self.state.files.get(MODEL).map(|checksum| checksum.xxh3.clone()).unwrap_or_default()
+    }
+
+    /// The tokenizer's file.
+    pub fn tokenizer_json(&self) -> Result<Vec<u8>> {
+        self.file(TOKENIZER)
+    }
+
     /// The tokenizer that the model was trained with.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         let file = self.path.join(TOKENIZER);
-        let tokenizer = Tokenizer::from_json(&self.file(TOKENIZER)?)
+        let tokenizer = Tokenizer::from_json(&self.tokenizer_json()?)
             .with_context(|| format!("in `{}`", file.display()))?;
         ensure!(
             tokenizer.vocab_size() == self.state.vocabulary,
@@ -245,9 +255,12 @@ impl Checkpoint {
         compare("tokenizer", &self.state.data.tokenizer, &data.tokenizer);
         compare("shards", &self.state.data.shards, &data.shards);
         compare("vocabulary", &self.state.vocabulary, &vocabulary);
+        let kind = |config: &RunConfig| if config.sft.is_some() { "a chat model" } else { "a base model" };
+        compare("kind", &kind(&self.state.config), &kind(config));
         let (then, now) = (comparable(&self.state.config)?, comparable(config)?);
         for (section, values) in &then {
-            let (Some(values), Some(others)) = (values.as_table(), now[section].as_table()) else { continue };
+            let others = now.get(section).and_then(toml::Value::as_table);
+            let (Some(values), Some(others)) = (values.as_table(), others) else { continue };
             for (key, value) in values {
                 match others.get(key) {
                     Some(other) => compare(&format!("{section}.{key}"), value, other),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use gristmill_tokenizer::conversation::Template;
 use serde::{Deserialize, Serialize};
 
 /// One training run, as written in a TOML file.
@@ -17,6 +18,46 @@ pub struct RunConfig {
     /// What the finished model writes into `sample.txt`.
     #[serde(default)]
     pub sample: SampleConfig,
+    /// What makes a chat model of it; absent where the model is a base model. `gristmill-train sft` fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sft: Option<SftConfig>,
+}
+
+/// What a chat model was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SftConfig {
+    /// Checksum of the base model's weights.
+    pub base: String,
+    /// How conversations are written.
+    pub template: Template,
+}
+
+/// A fine-tuning run, as written in a TOML file: the model's shape comes from its base.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FineTuneConfig {
+    /// Length, batch, optimiser and schedule.
+    pub train: TrainConfig,
+    /// Questions that the finished model answers in `sample.txt`.
+    pub sample: SampleConfig,
+}
+
+impl FineTuneConfig {
+    /// Reads `path`, applies `key=value` overrides (`train.steps=100`) and checks every value.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the training config `{}`", path.display()))?;
+        Self::parse(&text, overrides).with_context(|| format!("in `{}`", path.display()))
+    }
+
+    /// As [`FineTuneConfig::load`], from text.
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
+        let config: Self = read(text, overrides)?;
+        config.train.check()?;
+        config.sample.check()?;
+        Ok(config)
+    }
 }
 
 /// Family of the decoder.
@@ -337,16 +378,7 @@ impl RunConfig {
 
     /// As [`RunConfig::load`], from text.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
-        let config: Self = if overrides.is_empty() {
-            // Straight from the text, so that a mistake is shown with its line.
-            toml::from_str(text)?
-        } else {
-            let mut table: toml::Table = toml::from_str(text)?;
-            for entry in overrides {
-                set(&mut table, entry)?;
-            }
-            table.try_into()?
-        };
+        let config: Self = read(text, overrides)?;
         config.model.check()?;
         config.train.check()?;
         config.sample.check()?;
@@ -357,6 +389,19 @@ impl RunConfig {
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).context("cannot write the training config as TOML")
     }
+}
+
+/// Reads TOML with `key=value` overrides over it.
+fn read<T: serde::de::DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T> {
+    if overrides.is_empty() {
+        // Straight from the text, so that a mistake is shown with its line.
+        return Ok(toml::from_str(text)?);
+    }
+    let mut table: toml::Table = toml::from_str(text)?;
+    for entry in overrides {
+        set(&mut table, entry)?;
+    }
+    Ok(table.try_into()?)
 }
 
 /// Sets one dotted key. A value that is not TOML (a bare word) is taken as a string.

@@ -8,9 +8,11 @@
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
 //! | [`loader`], [`shards`] | what does a step read? |
 //! | [`pretrain`] | the loop |
+//! | [`conversations`], [`sft`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`] | what did it learn? |
 //! | [`generate`] | what does it write? |
+//! | [`chat`] | what does it answer? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
 //! | [`progress`], [`random`] | helpers of the above |
 //!
@@ -18,8 +20,10 @@
 //! threads and of kills.
 
 pub mod bench;
+pub mod chat;
 pub mod checkpoint;
 pub mod config;
+pub mod conversations;
 pub mod device;
 pub mod evaluate;
 pub mod generate;
@@ -32,5 +36,6 @@ pub mod progress;
 pub mod random;
 pub mod schedule;
 pub mod selftest;
+pub mod sft;
 pub mod shards;
 pub mod step;

@@ -33,29 +33,42 @@ pub struct Split {
 pub fn open(folder: &Path, tokenizer: &Tokenizer, name: &str) -> Result<Splits> {
     let mut hash = Xxh3::new();
     let mut open = |split: &str| -> Result<Split> {
-        let shards = ShardSet::open(folder, split).with_context(|| {
-            format!("cannot read the split `{split}` of the token shards in `{}`", folder.display())
-        })?;
-        let meta = shards.shards()[0].meta();
-        ensure!(
-            meta.tokenizer == tokenizer.hash() && meta.vocab_size == tokenizer.vocab_size(),
-            "the shards in `{}` were written with the tokenizer {} ({} tokens), and `{name}` is {} ({} tokens)\n\
-             hint: use the tokenizer.json of the run that wrote the shards",
-            folder.display(),
-            meta.tokenizer,
-            meta.vocab_size,
-            tokenizer.hash(),
-            tokenizer.vocab_size()
-        );
-        let vocabulary = u32::try_from(meta.vocab_size)
-            .with_context(|| format!("{} token ids do not fit 32 bits", meta.vocab_size))?;
-        for file in shards.shards().iter().map(ShardReader::meta).flat_map(|meta| &meta.files) {
-            hash.update(format!("{} {} {}\n", file.name, file.bytes, file.xxh3).as_bytes());
-        }
+        let shards = open_set(folder, split, tokenizer, name, &mut hash)?;
+        let vocabulary = shards.shards()[0].meta().vocab_size;
+        let vocabulary =
+            u32::try_from(vocabulary).with_context(|| format!("{vocabulary} token ids do not fit 32 bits"))?;
         Ok(Split { shards, vocabulary })
     };
     let (train, val) = (open("train")?, open("val")?);
     Ok(Splits { train, val, fingerprint: format!("{:032x}", hash.digest128()) })
+}
+
+/// Opens one split as [`open`] does, and adds its shards' names and checksums to `hash`.
+pub(crate) fn open_set(
+    folder: &Path,
+    split: &str,
+    tokenizer: &Tokenizer,
+    name: &str,
+    hash: &mut Xxh3,
+) -> Result<ShardSet> {
+    let shards = ShardSet::open(folder, split).with_context(|| {
+        format!("cannot read the split `{split}` of the token shards in `{}`", folder.display())
+    })?;
+    let meta = shards.shards()[0].meta();
+    ensure!(
+        meta.tokenizer == tokenizer.hash() && meta.vocab_size == tokenizer.vocab_size(),
+        "the shards in `{}` were written with the tokenizer {} ({} tokens), and `{name}` is {} ({} tokens)\n\
+         hint: use the tokenizer.json of the run that wrote the shards",
+        folder.display(),
+        meta.tokenizer,
+        meta.vocab_size,
+        tokenizer.hash(),
+        tokenizer.vocab_size()
+    );
+    for file in shards.shards().iter().map(ShardReader::meta).flat_map(|meta| &meta.files) {
+        hash.update(format!("{} {} {}\n", file.name, file.bytes, file.xxh3).as_bytes());
+    }
+    Ok(shards)
 }
 
 impl Split {
