@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use gristmill_corpus::shards::{DocumentTokens, MAX_SHARD_TOKENS, ShardOptions, ShardSet, ShardWriter};
 use gristmill_corpus::{columns, files};
 use gristmill_tokenizer::Tokenizer;
-use gristmill_tokenizer::conversation::{ChatFormat, DEFAULT_TEMPLATE, Message, Role, TEMPLATE_FILE, Template};
+use gristmill_tokenizer::conversation::{
+    ChatFormat, DEFAULT_TEMPLATE, Message, Role, TEMPLATE_FILE, Template,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};

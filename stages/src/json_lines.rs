@@ -7,16 +7,13 @@ use serde_json::Value;
 
 use crate::stage::{Reason, Split, StageError};
 
-/// Why a line is no row.
-pub(crate) const REASONS: [Reason; 3] = ["bad_json", "record_too_large", "truncated_record"];
-
 /// Longer lines than this are passed over unless a recipe says otherwise.
 pub(crate) fn default_maximum_line_bytes() -> u64 {
     256 << 20
 }
 
 /// Hands every line of a file that is not blank to `each`: its number, beginning with 1, and its JSON or the reason why
-/// there is none. Files may be packed with gzip or zstd, told apart by their first bytes.
+/// there is none. Files may be packed with gzip or zstd, told apart by their first bytes. Reasons: `bad_json`, `record_too_large`, `truncated_record`.
 pub(crate) fn read(
     split: &Split,
     maximum_line_bytes: u64,

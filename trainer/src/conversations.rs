@@ -38,14 +38,20 @@ pub struct Splits {
 pub fn open(folder: &Path, tokenizer: &Tokenizer, name: &str, context: usize) -> Result<Splits> {
     let mut hash = Xxh3::new();
     let train = open_set(folder, "train", tokenizer, name, &mut hash)?;
-    let val = open_set(folder, "val", tokenizer, name, &mut hash)
-        .context("fine-tuning wants conversations held out: `validation_share` of `conversation_shards` says how many")?;
+    let val = open_set(folder, "val", tokenizer, name, &mut hash).context(
+        "fine-tuning wants conversations held out: `validation_share` of `conversation_shards` says how many",
+    )?;
     let path = folder.join(TEMPLATE_FILE);
     let template = std::fs::read(&path)
         .with_context(|| {
-            format!("cannot read `{}`: the stage `conversation_shards` leaves it beside its shards", path.display())
+            format!(
+                "cannot read `{}`: the stage `conversation_shards` leaves it beside its shards",
+                path.display()
+            )
         })
-        .and_then(|json| serde_json::from_slice(&json).with_context(|| format!("`{}` is damaged", path.display())))?;
+        .and_then(|json| {
+            serde_json::from_slice(&json).with_context(|| format!("`{}` is damaged", path.display()))
+        })?;
     Ok(Splits {
         train: Conversations::new(train, context)?,
         val: Conversations::new(val, context)?,
@@ -86,7 +92,10 @@ impl Conversations {
                 if let Some(why) = one_sided(mask) {
                     let records = shard.documents()?;
                     let id = records.get(d).map_or("?", |record| record.id.as_str());
-                    anyhow::bail!("the loss mask of conversation `{id}` in shard `{}` {why}", folder_of(shard));
+                    anyhow::bail!(
+                        "the loss mask of conversation `{id}` in shard `{}` {why}",
+                        folder_of(shard)
+                    );
                 }
                 let read = mask.len().min(context + 1);
                 n_cut += u64::from(read < mask.len());
@@ -137,7 +146,10 @@ impl Conversations {
         let vocabulary = shard.meta().vocab_size;
         // A damaged payload must not become an index beyond the embedding.
         if let Some(wrong) = ids.iter().find(|id| **id as usize >= vocabulary) {
-            anyhow::bail!("a token of shard `{}` is {wrong}, and the vocabulary has {vocabulary}", shard.meta().name);
+            anyhow::bail!(
+                "a token of shard `{}` is {wrong}, and the vocabulary has {vocabulary}",
+                shard.meta().name
+            );
         }
         Ok((ids, shard.document_mask(document)?.expect("opening checks that masks are there")))
     }

@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 use gristmill_corpus::printable::printable;
 use gristmill_tokenizer::Tokenizer;
 
-use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
 use gristmill_train::chat::{ChatModel, End, Session, Validity};
+use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
 use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig};
 use gristmill_train::generate::{generate, prompt_ids};
 use gristmill_train::model::{Model, Weights};

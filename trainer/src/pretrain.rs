@@ -164,7 +164,8 @@ pub fn run(job: &Run<'_>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
     };
     let first_step = training.step;
     let (mut metrics, earlier) = Metrics::open(job.out.join("metrics.jsonl"), first_step)?;
-    let (mut last_loss, mut tokens) = earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
+    let (mut last_loss, mut tokens) =
+        earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
 
     let rows_per_step = (config.batch * config.accumulate) as u64;
     let progress = Progress::new(config.steps, first_step);

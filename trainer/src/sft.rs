@@ -157,7 +157,8 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
     let base_val_loss = answers.score(&answers.start()?)?.loss;
     let Ended { training, score, train_loss, tokens } = ended;
 
-    let chat = ChatModel { model: &training.model, weights: &training.weights, tokenizer: &tokenizer, format };
+    let chat =
+        ChatModel { model: &training.model, weights: &training.weights, tokenizer: &tokenizer, format };
     let mut samples = String::new();
     for (i, question) in config.sample.prompts.iter().filter(|question| !question.is_empty()).enumerate() {
         let mut random = Random::named(config.train.seed, &format!("sample/{i}"));

@@ -35,8 +35,8 @@ pub fn open(folder: &Path, tokenizer: &Tokenizer, name: &str) -> Result<Splits> 
     let mut open = |split: &str| -> Result<Split> {
         let shards = open_set(folder, split, tokenizer, name, &mut hash)?;
         let vocabulary = shards.shards()[0].meta().vocab_size;
-        let vocabulary =
-            u32::try_from(vocabulary).with_context(|| format!("{vocabulary} token ids do not fit 32 bits"))?;
+        let vocabulary = u32::try_from(vocabulary)
+            .with_context(|| format!("{vocabulary} token ids do not fit 32 bits"))?;
         Ok(Split { shards, vocabulary })
     };
     let (train, val) = (open("train")?, open("val")?);
