@@ -23,8 +23,8 @@ use gristmill_train::random::Random;
 use gristmill_train::sft::{FineTuning, Summary, sft};
 use gristmill_train::step::{Training, token_tensor};
 
-const GPT2: &str = "[model]\nkind = \"gpt2\"\nlayers = 2\nheads = 2\nwidth = 16\ncontext = 48\n";
-const LLAMA3: &str = "[model]\nkind = \"llama3\"\nlayers = 2\nheads = 4\nkv_heads = 2\nwidth = 16\ncontext = 48\ntied = true\n";
+const GPT2: &str = "[model]\nkind = \"gpt2\"\nlayers = 2\nheads = 2\nwidth = 16\ncontext = 128\n";
+const LLAMA3: &str = "[model]\nkind = \"llama3\"\nlayers = 2\nheads = 4\nkv_heads = 2\nwidth = 16\ncontext = 128\ntied = true\n";
 
 fn run_config(text: &str, set: &[&str]) -> RunConfig {
     RunConfig::parse(text, &set.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>()).unwrap()
@@ -119,8 +119,8 @@ fn a_conversation_s_loss_is_the_same_alone_as_packed_and_on_the_assistant_s_toke
     for text in [GPT2, LLAMA3] {
         let model = Model::new(&run_config(text, &[]).model, tokenizer.vocab_size());
         let weights = loud_weights(&model);
-        let train = opened(folder.path(), &tokenizer, 48).train;
-        assert!(train.n_rows() < 40, "conversations share rows");
+        let train = opened(folder.path(), &tokenizer, 128).train;
+        assert!(train.n_rows() < 20 && train.n_cut == 0, "conversations share rows, whole");
         // Each alone: (BOS onwards) -> summed loss of the answers' tokens, by the conversation's ids.
         let mut alone: BTreeMap<Vec<u32>, (f64, usize)> = BTreeMap::new();
         for index in 0..train.len() {
@@ -170,7 +170,7 @@ fn a_step_divides_by_the_tokens_that_assistants_wrote() {
     let tokenizer = tokenizer(&list, 290);
     let folder = tempfile::tempdir().unwrap();
     write_shards(folder.path(), &tokenizer, &list, &list[..2]);
-    let splits = opened(folder.path(), &tokenizer, 48);
+    let splits = opened(folder.path(), &tokenizer, 128);
     let config = run_config(LLAMA3, &[]);
     let model = Model::new(&config.model, tokenizer.vocab_size());
     let weights = model.initial_weights(config.train.seed, &Device::flex());
@@ -189,12 +189,12 @@ fn rows_are_pure_and_an_epoch_holds_every_conversation_once() {
     let tokenizer = tokenizer(&list, 290);
     let folder = tempfile::tempdir().unwrap();
     write_shards(folder.path(), &tokenizer, &list, &list[..2]);
-    let train = opened(folder.path(), &tokenizer, 48).train;
+    let train = opened(folder.path(), &tokenizer, 128).train;
     let n = train.n_rows();
     let together = train.batch(0, 2 * n as usize, 7).unwrap();
     for row in 0..2 * n {
         let one = train.batch(row, 1, 7).unwrap();
-        let range = row as usize * 48..(row as usize + 1) * 48;
+        let range = row as usize * 128..(row as usize + 1) * 128;
         assert_eq!(
             (&one.inputs[..], &one.targets[..]),
             (&together.inputs[range.clone()], &together.targets[range])
@@ -223,8 +223,9 @@ fn what_cannot_be_learnt_from_is_refused_by_name() {
         Err(error) => Err(format!("{error:#}")),
     };
     write_shards(folder.path(), &tokenizer, &list, &list[..2]);
-    let splits = open(48).unwrap();
+    let splits = open(128).unwrap();
     let length = splits.train.conversation(3).unwrap().0.len();
+    let shortest = (0..6).map(|index| splits.train.conversation(index).unwrap().0.len()).min().unwrap();
     let before: usize = (0..3).map(|index| splits.train.conversation(index).unwrap().0.len()).sum();
     drop(splits);
 
@@ -234,21 +235,21 @@ fn what_cannot_be_learnt_from_is_refused_by_name() {
         let mut wrong = masks.clone();
         wrong[before..before + length].fill(value);
         std::fs::write(&path, wrong).unwrap();
-        let error = open(48).unwrap_err();
+        let error = open(128).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
     std::fs::write(&path, &masks).unwrap();
     // Longer than the context: cut off; nothing to learn before it: left out; nothing left at all: an error.
-    let short = open(12).unwrap();
+    let short = open(shortest - 1).unwrap();
     assert!(short.train.n_cut > 0 && short.train.len() + short.train.n_left_out as usize == 6);
     let error = open(2).unwrap_err();
     assert!(error.contains("within 2 tokens"), "{error}");
 
     std::fs::remove_file(folder.path().join(TEMPLATE_FILE)).unwrap();
-    let error = open(48).unwrap_err();
+    let error = open(128).unwrap_err();
     assert!(error.contains("template.json") && error.contains("`conversation_shards`"), "{error}");
     std::fs::remove_file(folder.path().join("val-00000.meta.json")).unwrap();
-    let error = open(48).unwrap_err();
+    let error = open(128).unwrap_err();
     assert!(error.contains("`validation_share`"), "{error}");
 
     let options = ShardOptions::new(tokenizer.hash(), tokenizer.vocab_size(), tokenizer.bos().unwrap());
@@ -259,7 +260,7 @@ fn what_cannot_be_learnt_from_is_refused_by_name() {
         plain.finish().unwrap();
     }
     files::write_json(&folder.path().join(TEMPLATE_FILE), &Template::default()).unwrap();
-    let error = open(48).unwrap_err();
+    let error = open(128).unwrap_err();
     assert!(error.contains("has no loss masks"), "{error}");
 }
 
@@ -313,7 +314,7 @@ fn two_resumes_in_a_row_leave_no_trace_and_another_run_is_refused_by_name() {
     write_shards(&shards, &tokenizer, &list[..26], &list[26..]);
     let path = base(folder.path(), &tokenizer, &list, LLAMA3, &["train.steps=3", "train.batch=2"]);
     let checkpoint = Checkpoint::open(&path).unwrap();
-    let splits = opened(&shards, &tokenizer, 48);
+    let splits = opened(&shards, &tokenizer, 128);
     let config = fine_tune(&[
         "train.steps=20",
         "train.batch=2",
