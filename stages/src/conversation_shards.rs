@@ -286,8 +286,8 @@ mod tests {
     /// A batch of conversations.
     fn batch(conversations: &[(String, Vec<Message>)]) -> Documents {
         let mut builder = DocBatchBuilder::new(columns::TEXT);
-        for (at, (id, _)) in conversations.iter().enumerate() {
-            let offset = at as u64;
+        for (id, _) in conversations {
+            let offset = id.len() as u64;
             builder.push(&Document { id, url: "", date: "", dump: "", file_path: "f", offset, content: "" });
         }
         let json = conversations.iter().map(|(_, messages)| serde_json::to_string(messages).unwrap());

@@ -41,6 +41,7 @@ pub fn open(folder: &Path, tokenizer: &Tokenizer, name: &str, context: usize) ->
     let val = open_set(folder, "val", tokenizer, name, &mut hash).context(
         "fine-tuning wants conversations held out: `validation_share` of `conversation_shards` says how many",
     )?;
+    let (train, val) = (Conversations::new(train, context)?, Conversations::new(val, context)?);
     let path = folder.join(TEMPLATE_FILE);
     let template = std::fs::read(&path)
         .with_context(|| {
@@ -52,12 +53,7 @@ pub fn open(folder: &Path, tokenizer: &Tokenizer, name: &str, context: usize) ->
         .and_then(|json| {
             serde_json::from_slice(&json).with_context(|| format!("`{}` is damaged", path.display()))
         })?;
-    Ok(Splits {
-        train: Conversations::new(train, context)?,
-        val: Conversations::new(val, context)?,
-        template,
-        fingerprint: format!("{:032x}", hash.digest128()),
-    })
+    Ok(Splits { train, val, template, fingerprint: format!("{:032x}", hash.digest128()) })
 }
 
 /// The conversations of one split, packed.

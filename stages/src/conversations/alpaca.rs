@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::found::{self, Found};
+use super::found::{self, Found, nth};
 use crate::json_lines::{default_maximum_line_bytes, id_in};
 use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
@@ -86,7 +86,7 @@ impl Instructions {
             Some(instances) => instances.iter().collect(),
             None => vec![row],
         };
-        let found = instances.into_iter().map(|instance| {
+        let found = instances.into_iter().enumerate().map(|(index, instance)| {
             let answer = match &instance[output_field] {
                 Value::String(text) => text.clone(),
                 Value::Null => return Err("no_answer"),
@@ -104,7 +104,7 @@ impl Instructions {
             };
             messages.push(Message::new(Role::User, question));
             messages.push(Message::new(Role::Assistant, answer));
-            Ok(Found { id: id_in(row.get(id_field)), messages })
+            Ok(Found { id: id_in(row.get(id_field)).map(|id| nth(id, index)), messages })
         });
         found.collect()
     }

@@ -36,7 +36,7 @@ pub(super) fn declares(paths: &[String]) -> Declares {
 /// A conversation as a row has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The row's own word for it.
+    /// The row's own word for it, unique; an id is made from the place where there is none.
     pub id: Option<String>,
     /// Its messages, not yet checked.
     pub messages: Vec<Message>,
@@ -80,6 +80,11 @@ pub(super) fn add_tools(messages: &mut Vec<Message>, tools: Option<&Value>) {
     }
 }
 
+/// The id of conversation `index` of a row that is called `id`.
+pub(super) fn nth(id: String, index: usize) -> String {
+    if index == 0 { id } else { format!("{id}#{index}") }
+}
+
 /// The conversation for people and for stages that judge text: `User: …`, an empty line, `Assistant: …`.
 fn readable(messages: &[Message]) -> String {
     let name = |role| match role {
@@ -117,8 +122,7 @@ impl<'a> Documents<'a> {
             Err(reason) => return self.output.skip(Skipped { id: "", url: "", offset, reason }),
         };
         for (index, Found { id, messages }) in found.into_iter().enumerate() {
-            let id = id.unwrap_or_else(|| place_id(&self.split.name, offset));
-            let id = if index == 0 { id } else { format!("{id}#{index}") };
+            let id = id.unwrap_or_else(|| nth(place_id(&self.split.name, offset), index));
             let messages = match checked(messages) {
                 Ok(messages) => messages,
                 Err(reason) => {
