@@ -31,6 +31,27 @@ pub struct SftConfig {
     pub base: String,
     /// How conversations are written.
     pub template: Template,
+    /// The adapters through which it was learnt; absent where all values were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
+}
+
+/// Low-rank adapters: what is learnt instead of the matrices themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraConfig {
+    /// Columns of A and rows of B.
+    pub rank: usize,
+    /// What A B is multiplied by, times the rank; twice the rank is usual.
+    pub alpha: f64,
+    /// Words in the names of the matrices that are adapted, such as `q_proj`; empty takes all inside the blocks.
+    pub matrices: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self { rank: 8, alpha: 16.0, matrices: Vec::new() }
+    }
 }
 
 /// A fine-tuning run, as written in a TOML file: the model's shape comes from its base.
@@ -41,6 +62,9 @@ pub struct FineTuneConfig {
     pub train: TrainConfig,
     /// Questions that the finished model answers in `sample.txt`.
     pub sample: SampleConfig,
+    /// Learn through low-rank adapters, merged into the checkpoint's weights; without the table all values are learnt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl FineTuneConfig {
@@ -56,6 +80,19 @@ impl FineTuneConfig {
         let config: Self = read(text, overrides)?;
         config.train.check()?;
         config.sample.check()?;
+        if let Some(lora) = &config.lora {
+            ensure!(
+                (1..=1 << 16).contains(&lora.rank),
+                "lora.rank = {}: must be 1 to {}; 8 is usual",
+                lora.rank,
+                1 << 16
+            );
+            ensure!(
+                lora.alpha > 0.0 && lora.alpha.is_finite(),
+                "lora.alpha = {}: must be positive; twice the rank is usual",
+                lora.alpha
+            );
+        }
         Ok(config)
     }
 }

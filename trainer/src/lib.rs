@@ -8,7 +8,7 @@
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
 //! | [`loader`], [`shards`] | what does a step read? |
 //! | [`pretrain`] | the loop |
-//! | [`conversations`], [`sft`] | how does a chat model come of a base model? |
+//! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`] | what did it learn? |
 //! | [`generate`] | what does it write? |
@@ -28,6 +28,7 @@ pub mod device;
 pub mod evaluate;
 pub mod generate;
 pub mod loader;
+pub mod lora;
 pub mod loss;
 pub mod model;
 pub mod optimizer;

@@ -82,7 +82,7 @@ struct PretrainArgs {
 
 #[derive(Args)]
 struct SftArgs {
-    /// TOML file with [train] and [sample]; see configs/train/sft-tiny.toml. The model's shape is its base's.
+    /// TOML file with [train], [sample] and perhaps [lora]; see configs/train/sft-tiny.toml. The model's shape is its base's.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// The base model: a checkpoint directory, or the --out directory of a pretraining run.

@@ -34,6 +34,11 @@ enum Start {
 }
 
 impl Parameter {
+    /// A matrix that is trained beside a model's own; see [`crate::lora`].
+    pub fn adapter(name: String, shape: [usize; 2]) -> Self {
+        Self { name, shape: shape.to_vec(), transposed_on_disk: false, decayed: true, start: Start::Zeros }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()

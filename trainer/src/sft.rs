@@ -18,7 +18,8 @@ use crate::config::{FineTuneConfig, RunConfig, SftConfig};
 use crate::conversations::Splits;
 use crate::evaluate::{Score, score_batches};
 use crate::loader::Batch;
-use crate::optimizer::Place;
+use crate::lora::Adapters;
+use crate::optimizer::{AdamW, Place};
 use crate::pretrain::{Ended, Lessons, Run, run, write_json, write_whole};
 use crate::random::Random;
 use crate::step::Training;
@@ -88,19 +89,29 @@ impl Lessons for Answers<'_> {
         let (model, weights) = base.model(device)?;
         let mut training = Training::new(model, &self.config.train, device.clone(), *place);
         training.weights = weights;
+        if let Some(lora) = &self.job.config.lora {
+            // The weights themselves are not learnt: they need no moments.
+            training.optimizer = AdamW::new(&self.config.train, &[], device);
+            let Training { model, weights, .. } = &training;
+            training.adapters = Some(Adapters::new(model, weights, lora, &self.config.train, device)?);
+        }
         Ok(training)
     }
 
     fn about(&self) -> String {
         let Splits { train, val, .. } = self.job.conversations;
-        let mut about = format!(
-            "{} conversations in {} rows of {} tokens ({:.1} % padding), {} held out",
-            train.len(),
-            train.n_rows(),
-            self.config.model.context,
-            train.padding_share() * 100.0,
-            val.len()
-        );
+        let lora = self.job.config.lora.as_ref().map_or(String::new(), |lora| {
+            format!("adapters of rank {} and alpha {}; ", lora.rank, lora.alpha)
+        });
+        let mut about = lora
+            + &format!(
+                "{} conversations in {} rows of {} tokens ({:.1} % padding), {} held out",
+                train.len(),
+                train.n_rows(),
+                self.config.model.context,
+                train.padding_share() * 100.0,
+                val.len()
+            );
         let (n_cut, n_left_out) = (train.n_cut + val.n_cut, train.n_left_out + val.n_left_out);
         if n_cut > 0 {
             about.push_str(&format!(
@@ -137,7 +148,11 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
         model: base.config.model.clone(),
         train: job.config.train.clone(),
         sample: job.config.sample.clone(),
-        sft: Some(SftConfig { base: job.base.weights_checksum(), template: template.clone() }),
+        sft: Some(SftConfig {
+            base: job.base.weights_checksum(),
+            template: template.clone(),
+            lora: job.config.lora.clone(),
+        }),
     };
     let tokenizer = job.base.tokenizer()?;
     let format = template.for_tokenizer(&tokenizer)?;

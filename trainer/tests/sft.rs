@@ -11,17 +11,18 @@ use gristmill_tokenizer::conversation::{Message, Role, TEMPLATE_FILE, Template};
 use gristmill_tokenizer::{Pattern, PretokenCounts, Tokenizer, TrainOptions, train as train_tokenizer};
 use gristmill_train::chat::{self, ChatModel, End, Session};
 use gristmill_train::checkpoint::{Checkpoint, DataIdentity};
-use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig};
+use gristmill_train::config::{FineTuneConfig, LoraConfig, RunConfig, SampleConfig};
 use gristmill_train::conversations::{self, Splits};
 use gristmill_train::generate::prompt_ids;
 use gristmill_train::loader::Batch;
+use gristmill_train::lora::Adapters;
 use gristmill_train::loss::{IGNORED, nats};
 use gristmill_train::model::{Model, Weights};
 use gristmill_train::optimizer::Place;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
 use gristmill_train::sft::{FineTuning, Summary, sft};
-use gristmill_train::step::{Training, token_tensor};
+use gristmill_train::step::{Training, gradients_of, token_tensor};
 
 const GPT2: &str = "[model]\nkind = \"gpt2\"\nlayers = 2\nheads = 2\nwidth = 16\ncontext = 128\n";
 const LLAMA3: &str = "[model]\nkind = \"llama3\"\nlayers = 2\nheads = 4\nkv_heads = 2\nwidth = 16\ncontext = 128\ntied = true\n";
@@ -367,6 +368,127 @@ fn two_resumes_in_a_row_leave_no_trace_and_another_run_is_refused_by_name() {
     assert_eq!(chat.state.config.sft.as_ref().unwrap().template, Template::default());
     let error = chat::format_of(&checkpoint, &tokenizer).unwrap_err().to_string();
     assert!(error.contains("base model") && error.contains("gristmill-train sft"), "{error}");
+}
+
+#[test]
+fn adapters_learn_and_leave_the_rest_alone() {
+    let list = some_conversations(30);
+    let tokenizer = tokenizer(&list, 290);
+    let folder = tempfile::tempdir().unwrap();
+    let shards = folder.path().join("shards");
+    write_shards(&shards, &tokenizer, &list[..26], &list[26..]);
+    for (text, word) in [(GPT2, "c_attn"), (LLAMA3, "q_proj")] {
+        let home = folder.path().join(word);
+        let path = base(&home, &tokenizer, &list, text, &["train.steps=3", "train.batch=2"]);
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let splits = opened(&shards, &tokenizer, 128);
+        let set = [
+            "train.steps=20",
+            "train.batch=4",
+            "train.warmup=2",
+            "train.checkpoint_every=5",
+            "train.learning_rate=2e-2",
+            "lora.rank=4",
+        ];
+        let only = format!("lora.matrices=[\"{word}\"]");
+        let config = fine_tune(&[&set[..], &[&only]].concat());
+        let (calm, stormy) = (home.join("calm"), home.join("stormy"));
+        let summary = sft(&job(&config, &checkpoint, &splits, &calm)).unwrap().unwrap();
+        assert!(summary.val_loss < summary.base_val_loss - 0.05, "{summary:?}");
+        // Killed twice: the same bytes, adapters and moments included.
+        for stop_after in [Some(7), Some(13), None] {
+            let run = FineTuning { stop_after, ..job(&config, &checkpoint, &splits, &stormy) };
+            assert_eq!(sft(&run).unwrap(), stop_after.is_none().then(|| summary.clone()));
+        }
+        for file in ["metrics.jsonl", "checkpoint/model.safetensors", "checkpoint/optimizer.safetensors"] {
+            let (a, b) = (std::fs::read(calm.join(file)).unwrap(), std::fs::read(stormy.join(file)).unwrap());
+            assert!(a == b, "{file} differs");
+        }
+        // What the checkpoint holds is base + A B: only named matrices differ, by a matrix of rank 4.
+        let trained = Checkpoint::open(&calm.join("checkpoint")).unwrap();
+        let (model, before) = checkpoint.model(&Device::flex()).unwrap();
+        let (_, after) = trained.model(&Device::flex()).unwrap();
+        let values = |tensor: &Tensor<1>| tensor.to_data().try_into_vec::<f32>().unwrap();
+        let mut n_changed = 0;
+        for (i, parameter) in model.parameters.iter().enumerate() {
+            let changed = values(&before.0[i]) != values(&after.0[i]);
+            let adapted = parameter.name.contains(word) && parameter.shape.len() == 2;
+            assert_eq!(changed, adapted, "{}", parameter.name);
+            n_changed += usize::from(changed);
+        }
+        assert_eq!(n_changed, 2);
+        let training = trained.training(Device::flex(), Place::Host).unwrap();
+        let adapters = training.adapters.unwrap();
+        for (&target, merged) in adapters.targets.iter().zip(adapters.merged()) {
+            assert_eq!(values(&merged), values(&after.0[target]));
+            assert_eq!(
+                values(&adapters.base.0[adapters.targets.iter().position(|&t| t == target).unwrap()]),
+                values(&before.0[target])
+            );
+        }
+        let error = sft(&job(&fine_tune(&set), &checkpoint, &splits, &calm)).unwrap_err().to_string();
+        assert!(error.contains("sft.lora"), "{error}");
+        let wrong = fine_tune(&["lora.matrices=[\"wq\"]"]);
+        let error = sft(&job(&wrong, &checkpoint, &splits, &home.join("w"))).unwrap_err().to_string();
+        assert!(error.contains("no matrix is called `wq`") && error.contains(word), "{error}");
+        let wrong = fine_tune(&["lora.rank=99"]);
+        let error = sft(&job(&wrong, &checkpoint, &splits, &home.join("w"))).unwrap_err().to_string();
+        assert!(error.contains("lora.rank = 99"), "{error}");
+    }
+    let error = FineTuneConfig::parse("[lora]\nrank = 0\n", &[]).unwrap_err().to_string();
+    assert!(error.contains("lora.rank = 0"), "{error}");
+}
+
+/// A's and B's gradients against the loss along a direction, as those of weights are tested.
+#[test]
+fn gradients_of_adapters_agree_with_finite_differences() {
+    let list = some_conversations(20);
+    let tokenizer = tokenizer(&list, 290);
+    let folder = tempfile::tempdir().unwrap();
+    write_shards(folder.path(), &tokenizer, &list, &list[..2]);
+    let batch = opened(folder.path(), &tokenizer, 128).train.batch(0, 4, 1).unwrap();
+    let device = Device::flex();
+    let lora = LoraConfig { rank: 3, alpha: 6.0, matrices: Vec::new() };
+    for text in [GPT2, LLAMA3] {
+        let config = run_config(text, &[]);
+        let model = Model::new(&config.model, tokenizer.vocab_size());
+        let mut weights = loud_weights(&model);
+        let mut adapters = Adapters::new(&model, &weights, &lora, &config.train, &device).unwrap();
+        // B begins as zeros, which would leave A without a gradient.
+        for (parameter, value) in adapters.parameters.iter().zip(&mut adapters.values.0) {
+            let mut random = Random::named(5, &parameter.name);
+            let noise: Vec<f32> = (0..parameter.len()).map(|_| 0.1 * random.normal() as f32).collect();
+            *value = value.clone() + Tensor::from_data(TensorData::new(noise, [parameter.len()]), &device);
+        }
+        let merge = |adapters: &Adapters, weights: &mut Weights| {
+            for (&target, merged) in adapters.targets.iter().zip(adapters.merged()) {
+                weights.0[target] = merged;
+            }
+        };
+        merge(&adapters, &mut weights);
+        let scale = (1.0 / batch.n_targets() as f64) as f32;
+        let (_, of_model) = gradients_of(&model, &weights, &batch, scale, Place::Host);
+        let gradients = adapters.gradients(&of_model);
+        for i in 0..adapters.parameters.len() {
+            let gradient = gradients[i].to_data().try_into_vec::<f32>().unwrap();
+            let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+            let start = adapters.values.0[i].clone();
+            let mut at = |distance: f64| {
+                let step: Vec<f32> =
+                    gradient.iter().map(|&g| (f64::from(g) / norm * distance) as f32).collect();
+                let step = Tensor::from_data(TensorData::new(step, [gradient.len()]), &device);
+                adapters.values.0[i] = start.clone() + step;
+                merge(&adapters, &mut weights);
+                let nats = losses(&model, &weights, &batch).into_iter().map(f64::from).sum::<f64>();
+                nats / batch.n_targets() as f64
+            };
+            let e = 0.02;
+            let slope = (8.0 * (at(e) - at(-e)) - (at(2.0 * e) - at(-2.0 * e))) / (12.0 * e);
+            at(0.0);
+            let error = (slope - norm).abs() / norm;
+            assert!(error < 2e-3, "{}: {slope} {norm} {error:.1e}", adapters.parameters[i].name);
+        }
+    }
 }
 
 /// The conversations that come with `configs/chat.toml`; every tenth first question is held out.
