@@ -127,7 +127,7 @@ fn one_recipe_goes_to_a_chat_model_and_reruns_do_what_changed() {
     assert!(answer["ended"].is_boolean() && answer["text"].is_string(), "{answer}");
 
     let again = gristmill(&path, &["run", "chat.toml", "--out", "out"]);
-    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("nothing to do"));
     let to_do = |set: &str| {
         let plan = gristmill(&path, &["plan", "chat.toml", "--out", "out", "--set", set]);
         let lines = String::from_utf8_lossy(&plan.stdout).into_owned();

@@ -377,7 +377,7 @@ fn adapters_learn_and_leave_the_rest_alone() {
     let folder = tempfile::tempdir().unwrap();
     let shards = folder.path().join("shards");
     write_shards(&shards, &tokenizer, &list[..26], &list[26..]);
-    for (text, word) in [(GPT2, "c_attn"), (LLAMA3, "q_proj")] {
+    for (text, word) in [(GPT2, "mlp.c_proj"), (LLAMA3, "down_proj")] {
         let home = folder.path().join(word);
         let path = base(&home, &tokenizer, &list, text, &["train.steps=3", "train.batch=2"]);
         let checkpoint = Checkpoint::open(&path).unwrap();
