@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use gristmill_corpus::printable::printable;
+use gristmill_tokenizer::Tokenizer;
 use gristmill_tokenizer::conversation::{Message, Role};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use crate::conversations::Splits;
 use crate::evaluate::{Score, score_batches};
 use crate::loader::Batch;
 use crate::lora::Adapters;
+use crate::model::{Model, Weights};
 use crate::optimizer::{AdamW, Place};
 use crate::pretrain::{Ended, Lessons, Run, run, write_json, write_whole};
 use crate::random::Random;
@@ -81,6 +83,14 @@ const ASKED: usize = 200;
 struct Answers<'a> {
     job: &'a FineTuning<'a>,
     config: &'a RunConfig,
+    tokenizer: &'a Tokenizer,
+}
+
+impl Answers<'_> {
+    fn held_out(&self, model: &Model, weights: &Weights) -> Result<Score> {
+        let batches = self.job.conversations.val.in_order(self.config.train.batch);
+        score_batches(model, weights, self.tokenizer, batches)
+    }
 }
 
 impl Lessons for Answers<'_> {
@@ -130,9 +140,7 @@ impl Lessons for Answers<'_> {
     }
 
     fn score(&self, training: &Training) -> Result<Score> {
-        let tokenizer = self.job.base.tokenizer()?;
-        let batches = self.job.conversations.val.in_order(self.config.train.batch);
-        score_batches(&training.model, &training.weights, &tokenizer, batches)
+        self.held_out(&training.model, &training.weights)
     }
 }
 
@@ -167,9 +175,10 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
         place: job.place,
         stop_after: job.stop_after,
     };
-    let answers = Answers { job, config: &config };
+    let answers = Answers { job, config: &config, tokenizer: &tokenizer };
     let Some(ended) = run(&the_run, &answers)? else { return Ok(None) };
-    let base_val_loss = answers.score(&answers.start()?)?.loss;
+    let (base_model, base_weights) = job.base.model(&job.device)?;
+    let base_val_loss = answers.held_out(&base_model, &base_weights)?.loss;
     let Ended { training, score, train_loss, tokens } = ended;
 
     let chat =

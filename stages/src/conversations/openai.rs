@@ -16,7 +16,7 @@ use crate::stage::{
 ///
 /// `developer` is the system, `function` the tool. Content is a string or a list of parts of text; other parts drop the row
 /// (`not_text`). An assistant's `tool_calls` are written into its content as JSON, and `tools` of the row into the system's message. A message
-/// of the assistant with `weight` or `loss_weight` 0 is read and not learnt. Writes `messages` and a readable `text`; `offset`
+/// of the assistant with `weight` or `loss_weight` 0 is read and not learnt. What `write_jsonl` writes of conversations is read too. Writes `messages` and a readable `text`; `offset`
 /// is the line number, beginning with 1. Form: https://platform.openai.com/docs/guides/fine-tuning
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -62,17 +62,27 @@ struct Lists(OpenAiMessages);
 impl Source for Lists {
     fn read(&self, split: &Split, output: &mut dyn SourceOutput) -> Result<(), StageError> {
         found::read_lines(split, self.0.maximum_line_bytes, output, &|row| {
-            let list =
-                row.as_array().or_else(|| row[&self.0.messages_field].as_array()).ok_or("no_messages")?;
-            let mut messages = list.iter().map(message).collect::<Result<Vec<_>, _>>()?;
+            let mut messages = messages(if row.is_array() { row } else { &row[&self.0.messages_field] })?;
             add_tools(&mut messages, row.get("tools"));
             Ok(vec![Found { id: id_in(row.get(&self.0.id_field)), messages }])
         })
     }
 }
 
-/// One `{role, content}`; `smoltalk` has them too.
-pub(super) fn message(value: &Value) -> Result<Message, Reason> {
+/// A list of messages, or one as JSON in a string, as the column `messages` has it; `smoltalk` has them too.
+pub(super) fn messages(value: &Value) -> Result<Vec<Message>, Reason> {
+    match value {
+        Value::Array(list) => list.iter().map(message).collect(),
+        Value::String(json) => match serde_json::from_str(json) {
+            Ok(Value::Array(list)) => list.iter().map(message).collect(),
+            _ => Err("no_messages"),
+        },
+        _ => Err("no_messages"),
+    }
+}
+
+/// One `{role, content}`.
+fn message(value: &Value) -> Result<Message, Reason> {
     let role = match value["role"].as_str().unwrap_or_default() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
@@ -104,7 +114,7 @@ pub(super) fn message(value: &Value) -> Result<Message, Reason> {
         }
     }
     let weight = value["weight"].as_f64().or_else(|| value["loss_weight"].as_f64());
-    let learn = role != Role::Assistant || weight != Some(0.0);
+    let learn = role != Role::Assistant || (weight != Some(0.0) && value["learn"] != false);
     Ok(Message { role, content, learn })
 }
 
@@ -124,7 +134,9 @@ mod tests {
 {"messages": [{"role": "critic", "content": "a"}]}
 {"messages": []}
 {"messages": [{"role": "user", "content": "a"}]}
-{"prompt": "a"}"#;
+{"prompt": "a"}
+{"id": "w", "messages": "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\",\"learn\":false},{\"role\":\"assistant\",\"content\":\"c\"}]"}
+{"messages": "[{"}"#;
         let (conversations, skipped) = read(&config, lines);
         let lists: Vec<&[String]> = conversations.iter().map(|(_, messages)| &messages[..]).collect();
         assert_eq!(
@@ -138,6 +150,7 @@ mod tests {
                     "tool: 9",
                     "assistant: Nine."
                 ],
+                &["user: a", "assistant (read): b", "assistant: c"],
             ]
         );
         assert_eq!((conversations[0].0.as_str(), conversations[2].0.as_str()), ("1", "t"));
@@ -148,6 +161,7 @@ mod tests {
             (7, "no_messages"),
             (8, "no_answer"),
             (9, "no_messages"),
+            (11, "no_messages"),
         ];
         assert_eq!(skipped, expected);
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::found::{self, Documents, Found};
-use super::openai::message;
+use super::openai::messages;
 use crate::json_lines::id_in;
 use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
@@ -18,7 +18,8 @@ use crate::stage::{
 
 /// Reads conversations in SmolTalk's form: Parquet with a column `messages`, lists of structs `{role, content}`.
 ///
-/// Roles and contents are read as `openai_messages` reads them; the same rows as JSON lines are for that stage. Writes `messages`
+/// Roles and contents are read as `openai_messages` reads them; the same rows as JSON lines are for that stage. What
+/// `write_parquet` writes of conversations is read too. Writes `messages`
 /// and a readable `text`; `offset` is the row number, beginning with 0. Form:
 /// https://huggingface.co/datasets/HuggingFaceTB/smoltalk
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -98,8 +99,7 @@ impl Source for Rows {
             gristmill_corpus::jsonl::write(&mut lines, &batch).map_err(|error| input(error.to_string()))?;
             for line in lines.split(|byte| *byte == b'\n').take(batch.num_rows()) {
                 let row: Value = serde_json::from_slice(line).map_err(|error| input(error.to_string()))?;
-                let list = row[messages_column].as_array().ok_or("no_messages");
-                let messages = list.and_then(|list| list.iter().map(message).collect());
+                let messages = messages(&row[messages_column]);
                 let id = id_in(row.get(id_column));
                 documents.row(offset, messages.map(|messages| vec![Found { id, messages }]))?;
                 offset += 1;
