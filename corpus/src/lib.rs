@@ -22,6 +22,7 @@ pub mod packing;
 pub mod parquet_files;
 pub mod printable;
 pub mod shards;
+pub mod shuffle;
 pub mod sketches;
 pub mod sorted_runs;
 pub mod sorter;

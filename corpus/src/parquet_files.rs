@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -89,6 +91,38 @@ pub fn read(path: &Path, only: Option<&[&str]>) -> Result<ParquetBatches, Corpus
     Ok(ParquetBatches { path: path.to_owned(), reader })
 }
 
+/// Reads one row, and of the file no more than the pages that hold it. `None` when there are not so many.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_row(path: &Path, row: usize) -> Result<Option<RecordBatch>, CorpusError> {
+    let file = File::open(path).map_err(|source| CorpusError::io(path, source))?;
+    let damaged = |error: parquet::errors::ParquetError| CorpusError::damaged(path, error.to_string());
+    let options = ArrowReaderOptions::new().with_page_index(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(damaged)?;
+    // The row's group, and its place in it: a selection over all groups would list those before it.
+    let mut place = row;
+    let mut group = None;
+    for (index, metadata) in builder.metadata().row_groups().iter().enumerate() {
+        let n_rows = metadata.num_rows() as usize;
+        if place < n_rows {
+            group = Some(index);
+            break;
+        }
+        place -= n_rows;
+    }
+    let Some(group) = group else { return Ok(None) };
+    let selection = RowSelection::from(vec![RowSelector::skip(place), RowSelector::select(1)]);
+    let mut reader = builder
+        .with_row_groups(vec![group])
+        .with_row_selection(selection)
+        .with_batch_size(1)
+        .build()
+        .map_err(damaged)?;
+    let batch = reader.next().transpose();
+    batch.map_err(|error| CorpusError::damaged(path, error.to_string()))
+}
+
 /// See [`read`].
 pub struct ParquetBatches {
     path: PathBuf,
@@ -148,6 +182,11 @@ mod tests {
         assert_eq!(batches.iter().map(DocBatch::len).sum::<usize>(), 2500);
         assert!(!batches[0].has(columns::TEXT));
         assert_eq!(batches[1].unsigned(columns::OFFSET).unwrap().value(0), 1024);
+        for row in [0, 1, 1023, 1024, 2499] {
+            let batch = DocBatch::new(read_row(&folder.path().join("a.parquet"), row).unwrap().unwrap()).unwrap();
+            assert_eq!((batch.len(), batch.unsigned(columns::OFFSET).unwrap().value(0)), (1, row as u64));
+        }
+        assert!(read_row(&folder.path().join("a.parquet"), 2500).unwrap().is_none());
     }
 
     #[test]

@@ -67,6 +67,22 @@ impl TokenType {
         }
     }
 
+    /// Appends ids as bytes. They must fit.
+    pub fn encode(self, ids: &[u32], bytes: &mut Vec<u8>) {
+        match self {
+            Self::U16 => bytes.extend(ids.iter().flat_map(|id| (*id as u16).to_le_bytes())),
+            Self::U32 => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
+        }
+    }
+
+    /// Appends the ids that whole tokens of bytes stand for.
+    pub fn decode(self, bytes: &[u8], ids: &mut Vec<u32>) {
+        match self {
+            Self::U16 => ids.extend(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b) as u32)),
+            Self::U32 => ids.extend(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b))),
+        }
+    }
+
     /// Megatron-LM's code: 8 is uint16. It has no uint32; 4 (int32) is the same bytes, as ids stay below 2^31.
     fn megatron_code(self) -> u8 {
         match self {
@@ -254,12 +270,7 @@ impl OpenShard {
 
     fn push(&mut self, document: &DocumentTokens) -> Result<(), CorpusError> {
         self.scratch.clear();
-        match self.dtype {
-            TokenType::U16 => {
-                self.scratch.extend(document.ids.iter().flat_map(|id| (*id as u16).to_le_bytes()));
-            }
-            TokenType::U32 => self.scratch.extend(document.ids.iter().flat_map(|id| id.to_le_bytes())),
-        }
+        self.dtype.encode(document.ids, &mut self.scratch);
         self.hash.update(&self.scratch);
         self.payload
             .write_all(&self.scratch)
@@ -359,6 +370,35 @@ fn documents_schema() -> SchemaRef {
         number("n_tokens"),
         number("n_bytes"),
     ]))
+}
+
+fn document_records(path: &Path, batch: &RecordBatch) -> Result<Vec<DocumentRecord>, CorpusError> {
+    let column = |name: &str| {
+        let typed = batch.column_by_name(name).filter(|column| {
+            documents_schema()
+                .field_with_name(name)
+                .is_ok_and(|field| field.data_type() == column.data_type())
+        });
+        typed.ok_or_else(|| {
+            CorpusError::damaged(path, format!("column `{name}` is absent or of another type"))
+        })
+    };
+    let number = |name: &str| column(name).map(AsArray::as_primitive::<UInt64Type>);
+    let text = |name: &str| column(name).map(AsArray::as_string::<i64>);
+    let (document, offset) = (number("document")?, number(columns::OFFSET)?);
+    let (start_token, n_tokens, n_bytes) = (number("start_token")?, number("n_tokens")?, number("n_bytes")?);
+    let (id, url, file_path) = (text(columns::ID)?, text(columns::URL)?, text(columns::FILE_PATH)?);
+    let records = (0..batch.num_rows()).map(|row| DocumentRecord {
+        document: document.value(row),
+        id: id.value(row).to_owned(),
+        url: url.value(row).to_owned(),
+        file_path: file_path.value(row).to_owned(),
+        offset: offset.value(row),
+        start_token: start_token.value(row),
+        n_tokens: n_tokens.value(row),
+        n_bytes: n_bytes.value(row),
+    });
+    Ok(records.collect())
 }
 
 /// Rows of `docs.parquet` on their way to it.
@@ -507,12 +547,7 @@ impl ShardReader {
         }
         let width = self.meta.dtype.bytes();
         let bytes = &self.payload[(range.start * width) as usize..(range.end * width) as usize];
-        match self.meta.dtype {
-            TokenType::U16 => {
-                tokens.extend(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b) as u32));
-            }
-            TokenType::U32 => tokens.extend(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b))),
-        }
+        self.meta.dtype.decode(bytes, tokens);
         Ok(())
     }
 
@@ -544,39 +579,44 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError`] when the file is absent or damaged.
     pub fn documents(&self) -> Result<Vec<DocumentRecord>, CorpusError> {
-        let path = file_of(&self.stem, DOCUMENTS);
         let mut records = Vec::with_capacity(self.ends.len());
-        for batch in parquet_files::read(&path, None)? {
-            let batch = batch?;
-            let batch: &RecordBatch = batch.record_batch();
-            let column = |name: &str| {
-                let typed = batch.column_by_name(name).filter(|column| {
-                    documents_schema()
-                        .field_with_name(name)
-                        .is_ok_and(|field| field.data_type() == column.data_type())
-                });
-                typed.ok_or_else(|| {
-                    CorpusError::damaged(&path, format!("column `{name}` is absent or of another type"))
-                })
-            };
-            let number = |name: &str| column(name).map(AsArray::as_primitive::<UInt64Type>);
-            let text = |name: &str| column(name).map(AsArray::as_string::<i64>);
-            let (document, offset) = (number("document")?, number(columns::OFFSET)?);
-            let (start_token, n_tokens, n_bytes) =
-                (number("start_token")?, number("n_tokens")?, number("n_bytes")?);
-            let (id, url, file_path) = (text(columns::ID)?, text(columns::URL)?, text(columns::FILE_PATH)?);
-            records.extend((0..batch.num_rows()).map(|row| DocumentRecord {
-                document: document.value(row),
-                id: id.value(row).to_owned(),
-                url: url.value(row).to_owned(),
-                file_path: file_path.value(row).to_owned(),
-                offset: offset.value(row),
-                start_token: start_token.value(row),
-                n_tokens: n_tokens.value(row),
-                n_bytes: n_bytes.value(row),
-            }));
-        }
+        self.each_document(|record| {
+            records.push(record);
+            Ok(())
+        })?;
         Ok(records)
+    }
+
+    /// Visits the rows of `docs.parquet`, in order, a batch in memory at a time.
+    ///
+    /// # Errors
+    /// Those of `visit`, and [`CorpusError`] when the file is absent or damaged.
+    pub fn each_document(
+        &self,
+        mut visit: impl FnMut(DocumentRecord) -> Result<(), CorpusError>,
+    ) -> Result<(), CorpusError> {
+        let path = file_of(&self.stem, DOCUMENTS);
+        for batch in parquet_files::read(&path, None)? {
+            for record in document_records(&path, batch?.record_batch())? {
+                visit(record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of `docs.parquet` of document `index`. Only the pages that hold it are read.
+    ///
+    /// # Errors
+    /// [`CorpusError`] when there is no such document, when the file is absent or damaged.
+    pub fn document_record(&self, index: usize) -> Result<DocumentRecord, CorpusError> {
+        let path = file_of(&self.stem, DOCUMENTS);
+        let row = parquet_files::read_row(&path, index)?;
+        row.map(|batch| document_records(&path, &batch)).transpose()?.and_then(|mut records| records.pop()).ok_or_else(
+            || {
+                let message = format!("document {index} is asked for, of {}", self.n_documents());
+                CorpusError::damaged(&path, message)
+            },
+        )
     }
 
     /// Reads every file of the shard and compares sizes and checksums with `meta.json`, and that every document begins
