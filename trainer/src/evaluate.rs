@@ -36,7 +36,7 @@ pub fn score(
     for batch in in_order(source, model.config.context, rows, limit) {
         let batch = batch?;
         let ids = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
-        let hidden = model.hidden(weights, ids, None);
+        let hidden = model.hidden_within(weights, ids, &batch.starts, None);
         let losses = loss::nats(&hidden, &head, &batch.targets);
         nats += losses.iter().map(|&nat| f64::from(nat)).sum::<f64>();
         for &target in batch.targets.iter().filter(|&&target| target != IGNORED) {

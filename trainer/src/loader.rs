@@ -37,6 +37,9 @@ pub struct Batch {
     pub inputs: Vec<u32>,
     /// The token after each input, or [`IGNORED`].
     pub targets: Vec<u32>,
+    /// The place in its row where each input's document begins: nothing before it is read, and positions count from
+    /// it. Empty: every row is one text.
+    pub starts: Vec<u32>,
 }
 
 impl Batch {
@@ -81,6 +84,7 @@ impl<'a> Loader<'a> {
             context: self.context,
             inputs: Vec::with_capacity(rows * self.context),
             targets: Vec::with_capacity(rows * self.context),
+            starts: Vec::new(),
         };
         let mut window = vec![0; self.context + 1];
         for row in first_row..first_row + rows as u64 {
@@ -113,8 +117,13 @@ pub fn in_order(
         let first = batch * rows as u64;
         let last = (first + rows as u64).min(windows);
         let rows = (last - first) as usize;
-        let mut batch =
-            Batch { rows, context, inputs: vec![0; rows * context], targets: vec![IGNORED; rows * context] };
+        let mut batch = Batch {
+            rows,
+            context,
+            inputs: vec![0; rows * context],
+            targets: vec![IGNORED; rows * context],
+            starts: Vec::new(),
+        };
         for window in first..last {
             let start = window * context_;
             let len = (n_targets - start).min(context_) as usize;

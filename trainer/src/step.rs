@@ -95,7 +95,8 @@ pub fn gradients_of(
 ) -> (f64, Vec<Tensor<1>>) {
     let leaves = weights.tracked();
     let device = weights.0[0].device();
-    let hidden = model.hidden(&leaves, token_tensor(&batch.inputs, batch.rows, batch.context, &device), None);
+    let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
+    let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
     let (nats, mut graph, head_gradient) = match place {
         Place::Host => {
             let HeadGradient { nats, hidden: outer, head } =
