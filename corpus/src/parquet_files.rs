@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
@@ -98,7 +99,7 @@ pub fn read(path: &Path, only: Option<&[&str]>) -> Result<ParquetBatches, Corpus
 pub fn read_row(path: &Path, row: usize) -> Result<Option<RecordBatch>, CorpusError> {
     let file = File::open(path).map_err(|source| CorpusError::io(path, source))?;
     let damaged = |error: parquet::errors::ParquetError| CorpusError::damaged(path, error.to_string());
-    let options = ArrowReaderOptions::new().with_page_index(true);
+    let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(damaged)?;
     // The row's group, and its place in it: a selection over all groups would list those before it.
     let mut place = row;
@@ -183,7 +184,8 @@ mod tests {
         assert!(!batches[0].has(columns::TEXT));
         assert_eq!(batches[1].unsigned(columns::OFFSET).unwrap().value(0), 1024);
         for row in [0, 1, 1023, 1024, 2499] {
-            let batch = DocBatch::new(read_row(&folder.path().join("a.parquet"), row).unwrap().unwrap()).unwrap();
+            let batch =
+                DocBatch::new(read_row(&folder.path().join("a.parquet"), row).unwrap().unwrap()).unwrap();
             assert_eq!((batch.len(), batch.unsigned(columns::OFFSET).unwrap().value(0)), (1, row as u64));
         }
         assert!(read_row(&folder.path().join("a.parquet"), 2500).unwrap().is_none());

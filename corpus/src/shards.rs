@@ -465,19 +465,7 @@ impl ShardReader {
     /// [`CorpusError::Io`] when a file is absent, [`CorpusError::Damaged`] when the files do not fit each other.
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let stem = stem_of(path);
-        let meta_path = file_of(&stem, META);
-        let meta: ShardMeta = files::read_json(&meta_path)?.ok_or_else(|| {
-            let message = "no such file; it is a shard's last, so that without it the shard is not complete";
-            CorpusError::io(&meta_path, io::Error::new(io::ErrorKind::NotFound, message))
-        })?;
-        if meta.version != VERSION {
-            let message = format!("its version is {}; this program reads version {VERSION}", meta.version);
-            return Err(CorpusError::damaged(&meta_path, message));
-        }
-        if meta.dtype != TokenType::for_vocab(meta.vocab_size) || meta.bos as usize >= meta.vocab_size {
-            let message = "its `dtype` or `bos` does not fit its `vocab_size`";
-            return Err(CorpusError::damaged(&meta_path, message));
-        }
+        let meta = read_meta(&stem)?;
 
         let payload_path = file_of(&stem, PAYLOAD);
         let file = File::open(&payload_path).map_err(|source| CorpusError::io(&payload_path, source))?;
@@ -611,12 +599,13 @@ impl ShardReader {
     pub fn document_record(&self, index: usize) -> Result<DocumentRecord, CorpusError> {
         let path = file_of(&self.stem, DOCUMENTS);
         let row = parquet_files::read_row(&path, index)?;
-        row.map(|batch| document_records(&path, &batch)).transpose()?.and_then(|mut records| records.pop()).ok_or_else(
-            || {
+        row.map(|batch| document_records(&path, &batch))
+            .transpose()?
+            .and_then(|mut records| records.pop())
+            .ok_or_else(|| {
                 let message = format!("document {index} is asked for, of {}", self.n_documents());
                 CorpusError::damaged(&path, message)
-            },
-        )
+            })
     }
 
     /// Reads every file of the shard and compares sizes and checksums with `meta.json`, and that every document begins
@@ -666,35 +655,10 @@ impl ShardSet {
     /// [`CorpusError::Io`] when there is none, [`CorpusError::Damaged`] when a number is missing, when a shard is damaged
     /// or when two were not made with the same tokenizer.
     pub fn open(folder: &Path, split: &str) -> Result<Self, CorpusError> {
-        let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(|source| CorpusError::io(folder, source))? {
-            let name = entry.map_err(|source| CorpusError::io(folder, source))?.file_name();
-            let name = name.to_string_lossy();
-            let middle =
-                name.strip_prefix(split).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".meta.json"));
-            numbers.extend(
-                middle.filter(|number| number.len() >= 5).and_then(|number| number.parse::<usize>().ok()),
-            );
-        }
-        numbers.sort_unstable();
-        let Some(&first) = numbers.first() else {
-            let message = format!("no shard `{split}-00000` with its `meta.json` is in it");
-            return Err(CorpusError::io(folder, io::Error::new(io::ErrorKind::NotFound, message)));
-        };
-        if let Some(missing) =
-            (first..).zip(&numbers).find_map(|(expected, is)| (expected != *is).then_some(expected))
-        {
-            return Err(CorpusError::damaged(folder, format!("shard `{split}-{missing:05}` is missing")));
-        }
-        let shards = numbers
+        let shards = split_metas(folder, split)?
             .iter()
-            .map(|number| ShardReader::open(&folder.join(format!("{split}-{number:05}"))))
+            .map(|meta| ShardReader::open(&folder.join(&meta.name)))
             .collect::<Result<Vec<_>, _>>()?;
-        let key = |shard: &ShardReader| (shard.meta.tokenizer.clone(), shard.meta.vocab_size, shard.meta.bos);
-        if let Some(other) = shards.iter().find(|shard| key(shard) != key(&shards[0])) {
-            let message = format!("its tokenizer is another than that of `{}`", shards[0].meta.name);
-            return Err(CorpusError::damaged(&file_of(&other.stem, META), message));
-        }
         let mut starts = vec![0_u64];
         for shard in &shards {
             starts.push(starts.last().copied().unwrap_or(0).saturating_add(shard.n_tokens()));
@@ -715,6 +679,31 @@ impl ShardSet {
     /// Documents in all shards.
     pub fn n_documents(&self) -> usize {
         self.shards.iter().map(ShardReader::n_documents).sum()
+    }
+
+    /// Positions of the tokens of document `index`, both counted over all shards.
+    pub fn document_range(&self, mut index: usize) -> Option<Range<u64>> {
+        for (shard, start) in self.shards.iter().zip(&self.starts) {
+            match shard.document_range(index) {
+                Some(range) => return Some(start + range.start..start + range.end),
+                None => index -= shard.n_documents(),
+            }
+        }
+        None
+    }
+
+    /// The lengths of all documents, in order.
+    pub fn document_lengths(&self) -> impl Iterator<Item = u64> {
+        self.shards.iter().flat_map(|shard| {
+            (0..shard.n_documents())
+                .filter_map(|index| shard.document_range(index))
+                .map(|range| range.end - range.start)
+        })
+    }
+
+    /// [`fingerprint`] of the shards.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self.shards.iter().map(ShardReader::meta))
     }
 
     /// UTF-8 bytes of the text of all shards.
@@ -741,6 +730,74 @@ impl ShardSet {
         }
         Ok(tokens)
     }
+}
+
+/// What the `meta.json` of every shard of a split says, in order; at least one. Nothing else is read.
+///
+/// # Errors
+/// [`CorpusError::Io`] when there is none, [`CorpusError::Damaged`] when a number is missing, when one cannot be read, or
+/// when two were not made with the same tokenizer.
+pub fn split_metas(folder: &Path, split: &str) -> Result<Vec<ShardMeta>, CorpusError> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|source| CorpusError::io(folder, source))? {
+        let name = entry.map_err(|source| CorpusError::io(folder, source))?.file_name();
+        let name = name.to_string_lossy();
+        let middle =
+            name.strip_prefix(split).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".meta.json"));
+        numbers.extend(
+            middle.filter(|number| number.len() >= 5).and_then(|number| number.parse::<usize>().ok()),
+        );
+    }
+    numbers.sort_unstable();
+    let Some(&first) = numbers.first() else {
+        let message = format!("no shard `{split}-00000` with its `meta.json` is in it");
+        return Err(CorpusError::io(folder, io::Error::new(io::ErrorKind::NotFound, message)));
+    };
+    if let Some(missing) =
+        (first..).zip(&numbers).find_map(|(expected, is)| (expected != *is).then_some(expected))
+    {
+        return Err(CorpusError::damaged(folder, format!("shard `{split}-{missing:05}` is missing")));
+    }
+    let metas = numbers
+        .iter()
+        .map(|number| read_meta(&folder.join(format!("{split}-{number:05}"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let key = |meta: &ShardMeta| (meta.tokenizer.clone(), meta.vocab_size, meta.bos);
+    if let Some(other) = metas.iter().find(|meta| key(meta) != key(&metas[0])) {
+        let message = format!("its tokenizer is another than that of `{}`", metas[0].name);
+        return Err(CorpusError::damaged(&file_of(&folder.join(&other.name), META), message));
+    }
+    Ok(metas)
+}
+
+/// A hash over names, sizes and checksums of all files of some shards: equal shards, equal fingerprint.
+pub fn fingerprint<'a>(metas: impl IntoIterator<Item = &'a ShardMeta>) -> String {
+    let mut hash = Xxh3::new();
+    for file in metas.into_iter().flat_map(|meta| &meta.files) {
+        hash.update(format!("{} {} {}\n", file.name, file.bytes, file.xxh3).as_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+fn read_meta(stem: &Path) -> Result<ShardMeta, CorpusError> {
+    let path = file_of(stem, META);
+    let meta: ShardMeta = files::read_json(&path)?.ok_or_else(|| {
+        let message = "no such file; it is a shard's last, so that without it the shard is not complete";
+        CorpusError::io(&path, io::Error::new(io::ErrorKind::NotFound, message))
+    })?;
+    if meta.version != VERSION {
+        let message = format!("its version is {}; this program reads version {VERSION}", meta.version);
+        return Err(CorpusError::damaged(&path, message));
+    }
+    if meta.dtype != TokenType::for_vocab(meta.vocab_size) || meta.bos as usize >= meta.vocab_size {
+        let message = "its `dtype` or `bos` does not fit its `vocab_size`";
+        return Err(CorpusError::damaged(&path, message));
+    }
+    if stem.file_name().is_none_or(|name| name.to_string_lossy() != meta.name) {
+        let message = format!("it says that it is of the shard `{}`", meta.name.escape_default());
+        return Err(CorpusError::damaged(&path, message));
+    }
+    Ok(meta)
 }
 
 /// `stem` with an extension put behind it. (`Path::with_extension` would cut a dot in the stem.)
@@ -840,7 +897,14 @@ mod tests {
         assert_eq!(shard.document(1).unwrap(), [9]);
         assert!(shard.document(2).is_err());
         assert_eq!([0, 2, 3, 4].map(|at| shard.document_at(at)), [Some(0), Some(0), Some(1), None]);
+        assert_eq!(set.document_lengths().collect::<Vec<_>>(), [3, 1, 6, 2]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|at| set.document_range(at)),
+            [Some(3..4), Some(4..10), Some(10..12), None]
+        );
         let records = shard.documents().unwrap();
+        assert_eq!([0, 1].map(|at| shard.document_record(at).unwrap()), records[..]);
+        assert!(shard.document_record(2).is_err());
         assert_eq!(records.len(), 2);
         assert_eq!(
             records[1],

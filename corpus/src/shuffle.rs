@@ -62,9 +62,8 @@ impl Shuffle {
         record.extend(document.n_bytes.to_le_bytes());
         record.extend((document.ids.len() as u64).to_le_bytes());
         record.extend(lengths.iter().flat_map(|length| (*length as u64).to_le_bytes()));
-        let n_bytes = HEADER_BYTES
-            + document.ids.len() * self.dtype.bytes() as usize
-            + lengths.iter().sum::<usize>();
+        let n_bytes =
+            HEADER_BYTES + document.ids.len() * self.dtype.bytes() as usize + lengths.iter().sum::<usize>();
         record.extend((n_bytes as u64).to_le_bytes());
         self.dtype.encode(document.ids, record);
         for text in texts {
@@ -132,7 +131,8 @@ fn visit_record(
 
 impl Bucket {
     fn create(workspace: &Workspace) -> Result<Self, CorpusError> {
-        let temporary = workspace.temporary().map_err(|source| CorpusError::io(Path::new("spill"), source))?;
+        let temporary =
+            workspace.temporary().map_err(|source| CorpusError::io(Path::new("spill"), source))?;
         let path = temporary.path();
         let file = File::options()
             .create(true)
@@ -173,8 +173,7 @@ mod tests {
         let n_bytes = documents.len() as u64 * 100;
         let mut shuffle = Shuffle::create(&Workspace::new(&spill, memory), dtype, n_bytes).unwrap();
         for (key, (ids, id, url, file_path, offset, n_bytes, mask)) in documents {
-            let document =
-                DocumentTokens { ids, id, url, file_path, offset: *offset, n_bytes: *n_bytes };
+            let document = DocumentTokens { ids, id, url, file_path, offset: *offset, n_bytes: *n_bytes };
             shuffle.push(*key, &document, mask).unwrap();
         }
         let mut out = Vec::new();

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gristmill_corpus::columns;
-use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardSet, ShardWriter};
+use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardSet, ShardWriter, TokenType};
+use gristmill_corpus::shuffle::Shuffle;
+use gristmill_corpus::sorter::Workspace;
 use gristmill_tokenizer::Tokenizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,8 @@ use crate::stage::{
 /// Every document begins with BOS; text that quotes a special token gets ordinary ids. A page goes to validation
 /// by the hash of its host alone, so that no rerun and no take-down ever moves a host across. Beside each payload
 /// stand indices that Megatron-LM and datatrove read, and `docs.parquet`, which leads every token back to its
-/// record. The joining task holds about 200 bytes a document in memory.
+/// record. The order is made through buckets on disk (as large as the shards, gone at the end): the joining task
+/// holds 16 bytes a document of the largest bucket and 64 KiB a bucket in memory, whatever the corpus.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenShards {
@@ -87,6 +90,7 @@ impl StageConfig for TokenShards {
             tokenizer,
             validation_share: self.validation_share,
             shard_tokens: self.shard_tokens,
+            bucket_bytes: BUCKET_BYTES,
             seed: context.seed,
         })))
     }
@@ -101,8 +105,15 @@ struct Sharder {
     tokenizer: Source,
     validation_share: f64,
     shard_tokens: u64,
+    bucket_bytes: usize,
     seed: u64,
 }
+
+/// Documents that are put in order at a time. Their bytes stay in the system's cache, not in the process.
+const BUCKET_BYTES: usize = 256 << 20;
+
+/// What a bucket holds of a document beside its tokens: a guess, which decides how many buckets there are.
+const BYTES_BESIDE_TOKENS: u64 = 250;
 
 /// The name of a task's part: a shard like any other, in the order of the split.
 const PART: &str = "part";
@@ -170,31 +181,39 @@ impl Gather for Sharder {
                 sets.push(ShardSet::open(part, PART)?);
             }
         }
-        let mut order = Vec::new();
-        for (part, set) in sets.iter().enumerate() {
-            for (shard, reader) in set.shards().iter().enumerate() {
-                for (index, record) in reader.documents()?.into_iter().enumerate() {
-                    let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
-                    order.push((key, part, shard, index, record));
-                }
-            }
-        }
-        order.sort_by_key(|(key, part, shard, index, _)| (*key, *part, *shard, *index));
         let options = self.options(&tokenizer)?;
-        let mut train = ShardWriter::create(folder, "train", options.clone())?;
-        let mut validation = ShardWriter::create(folder, "val", options)?;
-        for (_, part, shard, index, record) in &order {
-            let ids = sets[*part].shards()[*shard].document(*index)?;
-            let target = if self.is_held_out(&record.url) { &mut validation } else { &mut train };
-            target.push(&DocumentTokens {
-                ids: &ids,
-                id: &record.id,
-                url: &record.url,
-                file_path: &record.file_path,
-                offset: record.offset,
-                n_bytes: record.n_bytes,
+        let spill = folder.join("spill");
+        let n_bytes: u64 =
+            sets.iter().map(|set| set.n_tokens() * 2 + set.n_documents() as u64 * BYTES_BESIDE_TOKENS).sum();
+        let workspace = Workspace::new(&spill, self.bucket_bytes);
+        let mut shuffle = Shuffle::create(&workspace, TokenType::for_vocab(options.vocab_size), n_bytes)?;
+        for reader in sets.iter().flat_map(ShardSet::shards) {
+            let mut ids = Vec::new();
+            reader.each_document(|record| {
+                ids.clear();
+                reader.tokens_into(record.start_token..record.start_token + record.n_tokens, &mut ids)?;
+                let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
+                shuffle.push(
+                    key,
+                    &DocumentTokens {
+                        ids: &ids,
+                        id: &record.id,
+                        url: &record.url,
+                        file_path: &record.file_path,
+                        offset: record.offset,
+                        n_bytes: record.n_bytes,
+                    },
+                    &[],
+                )
             })?;
         }
+        let mut train = ShardWriter::create(folder, "train", options.clone())?;
+        let mut validation = ShardWriter::create(folder, "val", options)?;
+        shuffle.finish(|document, _| {
+            let target = if self.is_held_out(document.url) { &mut validation } else { &mut train };
+            target.push(document)
+        })?;
+        fs::remove_dir_all(&spill).map_err(|error| failed(&spill, &error))?;
         train.finish()?;
         validation.finish()?;
         // Whoever reads the shards needs the tokenizer: it travels with them.

@@ -6,7 +6,7 @@
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
-//! | [`loader`], [`shards`] | what does a step read? |
+//! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`] | what did it learn? |
@@ -27,6 +27,7 @@ pub mod loader;
 pub mod loss;
 pub mod model;
 pub mod optimizer;
+pub mod packing;
 pub mod pretrain;
 pub mod progress;
 pub mod random;

@@ -1,19 +1,23 @@
 //! The `gristmill-train` command: what it accepts, and which module does it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
+use gristmill_corpus::pack_plan::MixtureSource;
 use gristmill_corpus::printable::printable;
+use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 
 use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
 use gristmill_train::config::{RunConfig, SampleConfig};
 use gristmill_train::generate::{generate, prompt_ids};
 use gristmill_train::optimizer::Place;
+use gristmill_train::packing::Comparison;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
 use gristmill_train::{bench, device, evaluate, selftest, shards};
@@ -36,6 +40,8 @@ enum Command {
     Eval(EvalArgs),
     /// Write to a checkpoint line by line. It is a base model: it continues text, it does not answer.
     Chat(ChatArgs),
+    /// Rows of token shards as a run would pack them: padding, documents cut, and what other ways would lose.
+    Pack(PackArgs),
     /// Check that a device computes what the plain CPU operations compute.
     Selftest(DeviceArgs),
     /// Training tokens a second on a fixed 13.9 M-parameter configuration.
@@ -54,9 +60,9 @@ struct PretrainArgs {
     /// TOML file; see configs/train.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Directory with train-*.bin and val-*.bin.
-    #[arg(long, value_name = "DIR")]
-    shards: PathBuf,
+    /// Directory with train-*.bin and val-*.bin. One for each source of the config's [[mixture]], with its name.
+    #[arg(long, value_name = "[NAME=]DIR", required = true)]
+    shards: Vec<String>,
     /// The tokenizer.json that the shards were written with.
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
@@ -71,6 +77,19 @@ struct PretrainArgs {
     set: Vec<String>,
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct PackArgs {
+    /// Directory with train-*.bin.
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// Inputs in a row: the model's context.
+    #[arg(long, value_name = "N")]
+    row_length: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -156,6 +175,7 @@ fn main() -> ExitCode {
         Command::Pretrain(args) => run_pretrain(&args),
         Command::Sample(args) => run_sample(&args),
         Command::Eval(args) => run_eval(&args),
+        Command::Pack(args) => run_pack(&args),
         Command::Chat(args) => run_chat(&args),
         Command::Selftest(args) => run_selftest(&args),
         Command::Bench(args) => run_bench(&args),
@@ -183,10 +203,15 @@ fn run_pretrain(args: &PretrainArgs) -> Result<()> {
         .with_context(|| format!("cannot read the tokenizer `{}`", args.tokenizer.display()))?;
     let tokenizer = Tokenizer::from_json(&tokenizer_json)
         .with_context(|| format!("in `{}`", args.tokenizer.display()))?;
-    let splits = shards::open(&args.shards, &tokenizer, &args.tokenizer.display().to_string())?;
+    let mixture = mixture(&config.mixture, &args.shards)?;
+    let folders: Vec<&Path> = mixture.iter().map(|(_, folder)| folder.as_path()).collect();
+    let splits = shards::open_all(&folders, &tokenizer, &args.tokenizer.display().to_string())?;
+    let sources: Vec<_> =
+        mixture.iter().map(|(source, _)| source.clone()).zip(splits.train.sources()).collect();
     let summary = pretrain(&Pretraining {
         config: &config,
         train: &splits.train,
+        sources: &sources,
         val: &splits.val,
         tokenizer: &tokenizer,
         tokenizer_json: &tokenizer_json,
@@ -209,6 +234,52 @@ fn run_pretrain(args: &PretrainArgs) -> Result<()> {
         summary.unigram_entropy,
         summary.unigram_val_loss
     )?;
+    Ok(())
+}
+
+/// The folder of each source: by name where the config mixes several.
+fn mixture(sources: &[MixtureSource], shards: &[String]) -> Result<Vec<(MixtureSource, PathBuf)>> {
+    if sources.is_empty() {
+        let [folder] = shards else {
+            bail!("{} --shards, and the config has no [[mixture]] that says how to mix them", shards.len());
+        };
+        return Ok(vec![(MixtureSource::only("shards"), folder.into())]);
+    }
+    let mut named = BTreeMap::new();
+    for given in shards {
+        let (name, folder) = given
+            .split_once('=')
+            .with_context(|| format!("--shards {given}: the config has a [[mixture]]; say NAME={given}"))?;
+        ensure!(named.insert(name, folder).is_none(), "--shards {name}=… is given twice");
+    }
+    let of = |source: &MixtureSource| {
+        let folder = named
+            .remove(source.name.as_str())
+            .with_context(|| format!("the mixture has a source `{0}`: give --shards {0}=DIR", source.name))?;
+        Ok((source.clone(), folder.into()))
+    };
+    let found = sources.iter().map(of).collect::<Result<_>>()?;
+    if let Some(name) = shards
+        .iter()
+        .filter_map(|given| given.split_once('='))
+        .map(|(name, _)| name)
+        .find(|name| sources.iter().all(|source| source.name != *name))
+    {
+        bail!("--shards {name}=…: the config's [[mixture]] has no source of that name");
+    }
+    Ok(found)
+}
+
+fn run_pack(args: &PackArgs) -> Result<()> {
+    let set = ShardSet::open(&args.shards, "train")?;
+    let lengths: Vec<u64> = set.document_lengths().collect();
+    let compared = Comparison::of(&lengths, args.row_length)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&compared)?)?;
+    } else {
+        write!(out, "{}", compared.to_text())?;
+    }
     Ok(())
 }
 

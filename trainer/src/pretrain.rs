@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
+use gristmill_corpus::pack_plan::{MixtureSource, PackPlan, PlanOptions};
 use gristmill_corpus::printable::printable;
+use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,7 @@ use crate::generate::{generate, prompt_ids};
 use crate::loader::{Loader, TokenSource};
 use crate::model::Model;
 use crate::optimizer::Place;
+use crate::packing;
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::step::{StepReport, Training};
@@ -28,6 +31,8 @@ pub struct Pretraining<'a> {
     pub config: &'a RunConfig,
     /// Tokens to learn from.
     pub train: &'a dyn TokenSource,
+    /// Where those stand, in their order; a plan says which rows of them each step reads. None: windows of `train`.
+    pub sources: &'a [(MixtureSource, &'a ShardSet)],
     /// Tokens to score.
     pub val: &'a dyn TokenSource,
     /// Belongs to both.
@@ -36,7 +41,7 @@ pub struct Pretraining<'a> {
     pub tokenizer_json: &'a [u8],
     /// Fingerprints of the above.
     pub data: DataIdentity,
-    /// Directory for `checkpoint/`, `metrics.jsonl`, `summary.json` and `sample.txt`.
+    /// Directory for `checkpoint/`, the pack plan, `metrics.jsonl`, `summary.json` and `sample.txt`.
     pub out: &'a Path,
     /// Go on from the checkpoint in `out`, if there is one.
     pub resume: bool,
@@ -65,7 +70,7 @@ pub struct Summary {
     pub steps: u64,
     /// Trained values.
     pub params: u64,
-    /// Training targets read.
+    /// Places of training rows read, with padding.
     pub tokens: u64,
     /// Loss of the last training step.
     pub train_loss: f64,
@@ -89,9 +94,9 @@ impl Metric {
 
 /// Runs to the end of `config.train.steps` and returns what `summary.json` holds; `None` if stopped before.
 pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
-    let RunConfig { model: shape, train: config, sample } = job.config;
+    let RunConfig { model: shape, train: config, sample, .. } = job.config;
     let vocabulary = job.tokenizer.vocab_size();
-    let loader = Loader::new(job.train, shape.context, config.seed)?;
+    let rows_per_step = (config.batch * config.accumulate) as u64;
     ensure!(
         job.val.n_tokens() >= 2,
         "the validation split holds {} tokens, and a loss needs 2: write shards with a larger validation share",
@@ -113,6 +118,24 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         }
         None => Training::new(Model::new(shape, vocabulary), config, job.device.clone(), job.place),
     };
+    // Only now: the plan of a run that is not this one must stay as it is.
+    let plan = match job.sources {
+        [] => None,
+        sources => {
+            let options = PlanOptions {
+                packing: config.packing,
+                row_length: shape.context as u32,
+                seed: config.seed,
+                rows_per_step,
+                steps: config.steps,
+            };
+            Some(PackPlan::prepare(job.out, sources, &options)?)
+        }
+    };
+    let loader = match &plan {
+        Some(plan) => Loader::planned(job.train, plan)?,
+        None => Loader::new(job.train, shape.context, config.seed)?,
+    };
     let first_step = training.step;
     let (mut metrics, earlier) = Metrics::open(job.out.join("metrics.jsonl"), first_step)?;
     let mut last_loss = earlier.iter().rev().find_map(|metric| match metric {
@@ -121,7 +144,6 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
     });
 
     let unigrams = evaluate::unigrams(job.train, job.val, vocabulary)?;
-    let rows_per_step = (config.batch * config.accumulate) as u64;
     let tokens_per_step = rows_per_step * shape.context as u64;
     let progress = Progress::new(config.steps, first_step);
     progress.line(&format!(
@@ -135,6 +157,10 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         unigrams.entropy,
         if first_step > 0 { format!("; resumed after step {first_step}") } else { String::new() },
     ));
+
+    for line in plan.iter().flat_map(|plan| packing::describe(plan.meta())) {
+        progress.line(&line);
+    }
 
     let mut last_score = None;
     while training.step < config.steps {
