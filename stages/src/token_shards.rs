@@ -183,10 +183,13 @@ impl Gather for Sharder {
         }
         let options = self.options(&tokenizer)?;
         let spill = folder.join("spill");
-        let n_bytes: u64 =
-            sets.iter().map(|set| set.n_tokens() * 2 + set.n_documents() as u64 * BYTES_BESIDE_TOKENS).sum();
+        let dtype = TokenType::for_vocab(options.vocab_size);
+        let n_bytes = sets
+            .iter()
+            .map(|set| set.n_tokens() * dtype.bytes() + set.n_documents() as u64 * BYTES_BESIDE_TOKENS)
+            .sum();
         let workspace = Workspace::new(&spill, self.bucket_bytes);
-        let mut shuffle = Shuffle::create(&workspace, TokenType::for_vocab(options.vocab_size), n_bytes)?;
+        let mut shuffle = Shuffle::create(&workspace, dtype, n_bytes)?;
         for reader in sets.iter().flat_map(ShardSet::shards) {
             let mut ids = Vec::new();
             reader.each_document(|record| {
@@ -276,6 +279,16 @@ mod tests {
 
     /// Shards of 40 pages on 20 hosts, cut into splits of the given sizes; (train ids, val ids, folder).
     fn shards(cuts: &[usize], seed: u64) -> (Vec<String>, Vec<String>, tempfile::TempDir) {
+        shards_of(cuts, seed, &(0..40).collect::<Vec<_>>(), BUCKET_BYTES)
+    }
+
+    /// The same of the given pages, in buckets of so many bytes.
+    fn shards_of(
+        cuts: &[usize],
+        seed: u64,
+        pages: &[usize],
+        bucket_bytes: usize,
+    ) -> (Vec<String>, Vec<String>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut counts = PretokenCounts::new(Pattern::cl100k());
         counts.add("the mill grinds the corn");
@@ -286,7 +299,14 @@ mod tests {
         }))
         .unwrap();
         let context = BuildContext { base: folder.path().to_owned(), seed };
-        let Runtime::Gather(gather) = config.build(&context).unwrap() else { panic!("a gather") };
+        assert!(matches!(config.build(&context).unwrap(), Runtime::Gather(_)));
+        let gather = Sharder {
+            tokenizer: Source::File(folder.path().join("tokenizer.json")),
+            validation_share: 0.3,
+            shard_tokens: 100,
+            bucket_bytes,
+            seed,
+        };
         let mut next = 0;
         let mut parts = Vec::new();
         for (index, n) in cuts.iter().enumerate() {
@@ -294,7 +314,7 @@ mod tests {
             fs::create_dir(&part).unwrap();
             let mut writer = gather.open(&part, &Artefacts::new()).unwrap();
             let mut builder = DocBatchBuilder::new(columns::TEXT);
-            for page in next..next + n {
+            for page in &pages[next..next + n] {
                 let (id, url) = (format!("id{page}"), format!("http://h{}.example/{page}", page % 20));
                 let content = format!("page {page} of <|bos|> the mill");
                 builder.push(&Document {
@@ -303,7 +323,7 @@ mod tests {
                     date: "",
                     dump: "",
                     file_path: "f",
-                    offset: page as u64,
+                    offset: *page as u64,
                     content: &content,
                 });
             }
@@ -334,6 +354,37 @@ mod tests {
         let files =
             |folder: &tempfile::TempDir| gristmill_corpus::files::list(&folder.path().join("out")).unwrap();
         assert_eq!(files(&one), files(&three));
+    }
+
+    #[test]
+    fn how_many_buckets_there_are_does_not_show_in_the_bytes() {
+        let pages: Vec<usize> = (0..40).collect();
+        let (train, val, one) = shards_of(&[40], 7, &pages, usize::MAX);
+        let files =
+            |folder: &tempfile::TempDir| gristmill_corpus::files::list(&folder.path().join("out")).unwrap();
+        for bucket_bytes in [1, 1000, 5000] {
+            let (.., many) = shards_of(&[13, 27], 7, &pages, bucket_bytes);
+            assert_eq!(files(&one), files(&many), "{bucket_bytes}");
+        }
+        // And the order is that of sorting all keys at once.
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort_by_key(|id| xxh3_64_with_seed(id.as_bytes(), 7));
+            ids
+        };
+        assert_eq!(train, sorted(train.clone()));
+        assert_eq!(val, sorted(val.clone()));
+    }
+
+    #[test]
+    fn a_page_taken_down_moves_no_other_across() {
+        let all: Vec<usize> = (0..40).collect();
+        let fewer: Vec<usize> = all.iter().copied().filter(|page| page % 7 != 3).collect();
+        let (_, val, _a) = shards_of(&[40], 7, &all, BUCKET_BYTES);
+        let (_, val_of_fewer, _b) = shards_of(&[fewer.len()], 7, &fewer, BUCKET_BYTES);
+        let taken_down = |id: &str| id.trim_start_matches("id").parse::<usize>().unwrap() % 7 == 3;
+        let left: Vec<String> = val.into_iter().filter(|id| !taken_down(id)).collect();
+        assert_eq!(val_of_fewer, left);
+        assert!(!left.is_empty());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn configuration() -> (RunConfig, usize) {
         norm_epsilon: 1e-5,
     };
     let train = TrainConfig { batch: 8, ..TrainConfig::default() };
-    (RunConfig { model, train, sample: SampleConfig::default() }, 8_192)
+    (RunConfig { model, train, sample: SampleConfig::default(), mixture: Vec::new() }, 8_192)
 }
 
 /// Times `steps` steps on made-up tokens, after two that are not timed.
