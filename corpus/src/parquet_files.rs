@@ -61,6 +61,14 @@ impl ParquetWriter {
         Ok(())
     }
 
+    /// Ends a row group here, however long it is.
+    ///
+    /// # Errors
+    /// [`CorpusError::Arrow`] when the disk is full.
+    pub fn end_row_group(&mut self) -> Result<(), CorpusError> {
+        Ok(self.writer.flush()?)
+    }
+
     /// Writes the footer and syncs. Returns the number of rows.
     ///
     /// # Errors

@@ -809,7 +809,7 @@ fn file_of(stem: &Path, extension: &str) -> PathBuf {
 }
 
 /// The stem of a shard's file, or the path itself if it is one.
-fn stem_of(path: &Path) -> PathBuf {
+pub fn stem_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS, META]
         .iter()
