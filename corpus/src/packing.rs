@@ -37,6 +37,7 @@ pub struct Piece {
 /// Rows of pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
+    n_documents: usize,
     row_length: u32,
     pieces: Vec<Piece>,
     /// Behind the last piece of each row.
@@ -52,6 +53,11 @@ impl Rows {
     /// Whether there was nothing to pack.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Documents that were packed, with those of no tokens.
+    pub fn n_documents(&self) -> usize {
+        self.n_documents
     }
 
     /// Tokens that a row has room for.
@@ -136,7 +142,7 @@ pub fn best_fit(first_document: u64, lengths: &[u64], row_length: u32) -> Rows {
         ordered[next[row]] = piece;
         next[row] += 1;
     }
-    Rows { row_length, pieces: ordered, ends }
+    Rows { n_documents: lengths.len(), row_length, pieces: ordered, ends }
 }
 
 /// A document as pieces of whole rows, then what is left.

@@ -70,6 +70,22 @@ impl TokenType {
         }
     }
 
+    /// Appends ids as bytes. They must fit.
+    pub fn encode(self, ids: &[u32], bytes: &mut Vec<u8>) {
+        match self {
+            Self::U16 => bytes.extend(ids.iter().flat_map(|id| (*id as u16).to_le_bytes())),
+            Self::U32 => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
+        }
+    }
+
+    /// Appends the ids that whole tokens of bytes stand for.
+    pub fn decode(self, bytes: &[u8], ids: &mut Vec<u32>) {
+        match self {
+            Self::U16 => ids.extend(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b) as u32)),
+            Self::U32 => ids.extend(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b))),
+        }
+    }
+
     /// Megatron-LM's code: 8 is uint16. It has no uint32; 4 (int32) is the same bytes, as ids stay below 2^31.
     fn megatron_code(self) -> u8 {
         match self {
@@ -331,12 +347,7 @@ impl OpenShard {
             open.n_learnt += mask.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         }
         self.scratch.clear();
-        match self.dtype {
-            TokenType::U16 => {
-                self.scratch.extend(document.ids.iter().flat_map(|id| (*id as u16).to_le_bytes()));
-            }
-            TokenType::U32 => self.scratch.extend(document.ids.iter().flat_map(|id| id.to_le_bytes())),
-        }
+        self.dtype.encode(document.ids, &mut self.scratch);
         self.hash.update(&self.scratch);
         self.payload
             .write_all(&self.scratch)
@@ -447,6 +458,35 @@ fn documents_schema() -> SchemaRef {
     ]))
 }
 
+fn document_records(path: &Path, batch: &RecordBatch) -> Result<Vec<DocumentRecord>, CorpusError> {
+    let column = |name: &str| {
+        let typed = batch.column_by_name(name).filter(|column| {
+            documents_schema()
+                .field_with_name(name)
+                .is_ok_and(|field| field.data_type() == column.data_type())
+        });
+        typed.ok_or_else(|| {
+            CorpusError::damaged(path, format!("column `{name}` is absent or of another type"))
+        })
+    };
+    let number = |name: &str| column(name).map(AsArray::as_primitive::<UInt64Type>);
+    let text = |name: &str| column(name).map(AsArray::as_string::<i64>);
+    let (document, offset) = (number("document")?, number(columns::OFFSET)?);
+    let (start_token, n_tokens, n_bytes) = (number("start_token")?, number("n_tokens")?, number("n_bytes")?);
+    let (id, url, file_path) = (text(columns::ID)?, text(columns::URL)?, text(columns::FILE_PATH)?);
+    let records = (0..batch.num_rows()).map(|row| DocumentRecord {
+        document: document.value(row),
+        id: id.value(row).to_owned(),
+        url: url.value(row).to_owned(),
+        file_path: file_path.value(row).to_owned(),
+        offset: offset.value(row),
+        start_token: start_token.value(row),
+        n_tokens: n_tokens.value(row),
+        n_bytes: n_bytes.value(row),
+    });
+    Ok(records.collect())
+}
+
 /// Rows of `docs.parquet` on their way to it.
 #[derive(Default)]
 struct Rows {
@@ -512,19 +552,7 @@ impl ShardReader {
     /// [`CorpusError::Io`] when a file is absent, [`CorpusError::Damaged`] when the files do not fit each other.
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let stem = stem_of(path);
-        let meta_path = file_of(&stem, META);
-        let meta: ShardMeta = files::read_json(&meta_path)?.ok_or_else(|| {
-            let message = "no such file; it is a shard's last, so that without it the shard is not complete";
-            CorpusError::io(&meta_path, io::Error::new(io::ErrorKind::NotFound, message))
-        })?;
-        if meta.version != VERSION {
-            let message = format!("its version is {}; this program reads version {VERSION}", meta.version);
-            return Err(CorpusError::damaged(&meta_path, message));
-        }
-        if meta.dtype != TokenType::for_vocab(meta.vocab_size) || meta.bos as usize >= meta.vocab_size {
-            let message = "its `dtype` or `bos` does not fit its `vocab_size`";
-            return Err(CorpusError::damaged(&meta_path, message));
-        }
+        let meta = read_meta(&stem)?;
 
         let payload_path = file_of(&stem, PAYLOAD);
         let file = File::open(&payload_path).map_err(|source| CorpusError::io(&payload_path, source))?;
@@ -610,12 +638,7 @@ impl ShardReader {
         }
         let width = self.meta.dtype.bytes();
         let bytes = &self.payload[(range.start * width) as usize..(range.end * width) as usize];
-        match self.meta.dtype {
-            TokenType::U16 => {
-                tokens.extend(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b) as u32));
-            }
-            TokenType::U32 => tokens.extend(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b))),
-        }
+        self.meta.dtype.decode(bytes, tokens);
         Ok(())
     }
 
@@ -659,39 +682,45 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError`] when the file is absent or damaged.
     pub fn documents(&self) -> Result<Vec<DocumentRecord>, CorpusError> {
-        let path = file_of(&self.stem, DOCUMENTS);
         let mut records = Vec::with_capacity(self.ends.len());
-        for batch in parquet_files::read(&path, None)? {
-            let batch = batch?;
-            let batch: &RecordBatch = batch.record_batch();
-            let column = |name: &str| {
-                let typed = batch.column_by_name(name).filter(|column| {
-                    documents_schema()
-                        .field_with_name(name)
-                        .is_ok_and(|field| field.data_type() == column.data_type())
-                });
-                typed.ok_or_else(|| {
-                    CorpusError::damaged(&path, format!("column `{name}` is absent or of another type"))
-                })
-            };
-            let number = |name: &str| column(name).map(AsArray::as_primitive::<UInt64Type>);
-            let text = |name: &str| column(name).map(AsArray::as_string::<i64>);
-            let (document, offset) = (number("document")?, number(columns::OFFSET)?);
-            let (start_token, n_tokens, n_bytes) =
-                (number("start_token")?, number("n_tokens")?, number("n_bytes")?);
-            let (id, url, file_path) = (text(columns::ID)?, text(columns::URL)?, text(columns::FILE_PATH)?);
-            records.extend((0..batch.num_rows()).map(|row| DocumentRecord {
-                document: document.value(row),
-                id: id.value(row).to_owned(),
-                url: url.value(row).to_owned(),
-                file_path: file_path.value(row).to_owned(),
-                offset: offset.value(row),
-                start_token: start_token.value(row),
-                n_tokens: n_tokens.value(row),
-                n_bytes: n_bytes.value(row),
-            }));
-        }
+        self.each_document(|record| {
+            records.push(record);
+            Ok(())
+        })?;
         Ok(records)
+    }
+
+    /// Visits the rows of `docs.parquet`, in order, a batch in memory at a time.
+    ///
+    /// # Errors
+    /// Those of `visit`, and [`CorpusError`] when the file is absent or damaged.
+    pub fn each_document(
+        &self,
+        mut visit: impl FnMut(DocumentRecord) -> Result<(), CorpusError>,
+    ) -> Result<(), CorpusError> {
+        let path = file_of(&self.stem, DOCUMENTS);
+        for batch in parquet_files::read(&path, None)? {
+            for record in document_records(&path, batch?.record_batch())? {
+                visit(record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of `docs.parquet` of document `index`. Only the pages that hold it are read.
+    ///
+    /// # Errors
+    /// [`CorpusError`] when there is no such document, when the file is absent or damaged.
+    pub fn document_record(&self, index: usize) -> Result<DocumentRecord, CorpusError> {
+        let path = file_of(&self.stem, DOCUMENTS);
+        let row = parquet_files::read_row(&path, index)?;
+        row.map(|batch| document_records(&path, &batch))
+            .transpose()?
+            .and_then(|mut records| records.pop())
+            .ok_or_else(|| {
+                let message = format!("document {index} is asked for, of {}", self.n_documents());
+                CorpusError::damaged(&path, message)
+            })
     }
 
     /// Reads every file of the shard and compares sizes and checksums with `meta.json`, and that every document begins
@@ -743,37 +772,12 @@ impl ShardSet {
     /// [`CorpusError::Io`] when there is none, [`CorpusError::Damaged`] when a number is missing, when a shard is damaged
     /// or when two were not made with the same tokenizer.
     pub fn open(folder: &Path, split: &str) -> Result<Self, CorpusError> {
-        let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(|source| CorpusError::io(folder, source))? {
-            let name = entry.map_err(|source| CorpusError::io(folder, source))?.file_name();
-            let name = name.to_string_lossy();
-            let middle =
-                name.strip_prefix(split).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".meta.json"));
-            numbers.extend(
-                middle.filter(|number| number.len() >= 5).and_then(|number| number.parse::<usize>().ok()),
-            );
-        }
-        numbers.sort_unstable();
-        let Some(&first) = numbers.first() else {
-            let message = format!("no shard `{split}-00000` with its `meta.json` is in it");
-            return Err(CorpusError::io(folder, io::Error::new(io::ErrorKind::NotFound, message)));
-        };
-        if let Some(missing) =
-            (first..).zip(&numbers).find_map(|(expected, is)| (expected != *is).then_some(expected))
-        {
-            return Err(CorpusError::damaged(folder, format!("shard `{split}-{missing:05}` is missing")));
-        }
-        let shards = numbers
+        let shards = split_metas(folder, split)?
             .iter()
-            .map(|number| ShardReader::open(&folder.join(format!("{split}-{number:05}"))))
+            .map(|meta| ShardReader::open(&folder.join(&meta.name)))
             .collect::<Result<Vec<_>, _>>()?;
-        let key = |shard: &ShardReader| (shard.meta.tokenizer.clone(), shard.meta.vocab_size, shard.meta.bos);
         if let Some(other) = shards.iter().find(|shard| shard.mask.is_some() != shards[0].mask.is_some()) {
             let message = format!("it and `{}` are not both with loss masks", shards[0].meta.name);
-            return Err(CorpusError::damaged(&file_of(&other.stem, META), message));
-        }
-        if let Some(other) = shards.iter().find(|shard| key(shard) != key(&shards[0])) {
-            let message = format!("its tokenizer is another than that of `{}`", shards[0].meta.name);
             return Err(CorpusError::damaged(&file_of(&other.stem, META), message));
         }
         let mut starts = vec![0_u64];
@@ -796,6 +800,31 @@ impl ShardSet {
     /// Documents in all shards.
     pub fn n_documents(&self) -> usize {
         self.shards.iter().map(ShardReader::n_documents).sum()
+    }
+
+    /// Positions of the tokens of document `index`, both counted over all shards.
+    pub fn document_range(&self, mut index: usize) -> Option<Range<u64>> {
+        for (shard, start) in self.shards.iter().zip(&self.starts) {
+            match shard.document_range(index) {
+                Some(range) => return Some(start + range.start..start + range.end),
+                None => index -= shard.n_documents(),
+            }
+        }
+        None
+    }
+
+    /// The lengths of all documents, in order.
+    pub fn document_lengths(&self) -> impl Iterator<Item = u64> {
+        self.shards.iter().flat_map(|shard| {
+            (0..shard.n_documents())
+                .filter_map(|index| shard.document_range(index))
+                .map(|range| range.end - range.start)
+        })
+    }
+
+    /// [`fingerprint`] of the shards.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self.shards.iter().map(ShardReader::meta))
     }
 
     /// UTF-8 bytes of the text of all shards.
@@ -824,6 +853,74 @@ impl ShardSet {
     }
 }
 
+/// What the `meta.json` of every shard of a split says, in order; at least one. Nothing else is read.
+///
+/// # Errors
+/// [`CorpusError::Io`] when there is none, [`CorpusError::Damaged`] when a number is missing, when one cannot be read, or
+/// when two were not made with the same tokenizer.
+pub fn split_metas(folder: &Path, split: &str) -> Result<Vec<ShardMeta>, CorpusError> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|source| CorpusError::io(folder, source))? {
+        let name = entry.map_err(|source| CorpusError::io(folder, source))?.file_name();
+        let name = name.to_string_lossy();
+        let middle =
+            name.strip_prefix(split).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".meta.json"));
+        numbers.extend(
+            middle.filter(|number| number.len() >= 5).and_then(|number| number.parse::<usize>().ok()),
+        );
+    }
+    numbers.sort_unstable();
+    let Some(&first) = numbers.first() else {
+        let message = format!("no shard `{split}-00000` with its `meta.json` is in it");
+        return Err(CorpusError::io(folder, io::Error::new(io::ErrorKind::NotFound, message)));
+    };
+    if let Some(missing) =
+        (first..).zip(&numbers).find_map(|(expected, is)| (expected != *is).then_some(expected))
+    {
+        return Err(CorpusError::damaged(folder, format!("shard `{split}-{missing:05}` is missing")));
+    }
+    let metas = numbers
+        .iter()
+        .map(|number| read_meta(&folder.join(format!("{split}-{number:05}"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let key = |meta: &ShardMeta| (meta.tokenizer.clone(), meta.vocab_size, meta.bos);
+    if let Some(other) = metas.iter().find(|meta| key(meta) != key(&metas[0])) {
+        let message = format!("its tokenizer is another than that of `{}`", metas[0].name);
+        return Err(CorpusError::damaged(&file_of(&folder.join(&other.name), META), message));
+    }
+    Ok(metas)
+}
+
+/// A hash over names, sizes and checksums of all files of some shards: equal shards, equal fingerprint.
+pub fn fingerprint<'a>(metas: impl IntoIterator<Item = &'a ShardMeta>) -> String {
+    let mut hash = Xxh3::new();
+    for file in metas.into_iter().flat_map(|meta| &meta.files) {
+        hash.update(format!("{} {} {}\n", file.name, file.bytes, file.xxh3).as_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+fn read_meta(stem: &Path) -> Result<ShardMeta, CorpusError> {
+    let path = file_of(stem, META);
+    let meta: ShardMeta = files::read_json(&path)?.ok_or_else(|| {
+        let message = "no such file; it is a shard's last, so that without it the shard is not complete";
+        CorpusError::io(&path, io::Error::new(io::ErrorKind::NotFound, message))
+    })?;
+    if meta.version != VERSION {
+        let message = format!("its version is {}; this program reads version {VERSION}", meta.version);
+        return Err(CorpusError::damaged(&path, message));
+    }
+    if meta.dtype != TokenType::for_vocab(meta.vocab_size) || meta.bos as usize >= meta.vocab_size {
+        let message = "its `dtype` or `bos` does not fit its `vocab_size`";
+        return Err(CorpusError::damaged(&path, message));
+    }
+    if stem.file_name().is_none_or(|name| name.to_string_lossy() != meta.name) {
+        let message = format!("it says that it is of the shard `{}`", meta.name.escape_default());
+        return Err(CorpusError::damaged(&path, message));
+    }
+    Ok(meta)
+}
+
 /// `stem` with an extension put behind it. (`Path::with_extension` would cut a dot in the stem.)
 fn file_of(stem: &Path, extension: &str) -> PathBuf {
     let mut name = stem.as_os_str().to_owned();
@@ -833,7 +930,7 @@ fn file_of(stem: &Path, extension: &str) -> PathBuf {
 }
 
 /// The stem of a shard's file, or the path itself if it is one.
-fn stem_of(path: &Path) -> PathBuf {
+pub fn stem_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS, META, MASK]
         .iter()
@@ -921,7 +1018,14 @@ mod tests {
         assert_eq!(shard.document(1).unwrap(), [9]);
         assert!(shard.document(2).is_err());
         assert_eq!([0, 2, 3, 4].map(|at| shard.document_at(at)), [Some(0), Some(0), Some(1), None]);
+        assert_eq!(set.document_lengths().collect::<Vec<_>>(), [3, 1, 6, 2]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|at| set.document_range(at)),
+            [Some(3..4), Some(4..10), Some(10..12), None]
+        );
         let records = shard.documents().unwrap();
+        assert_eq!([0, 1].map(|at| shard.document_record(at).unwrap()), records[..]);
+        assert!(shard.document_record(2).is_err());
         assert_eq!(records.len(), 2);
         assert_eq!(
             records[1],

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use gristmill_corpus::pack_plan::{MixtureSource, Packing};
 use gristmill_tokenizer::conversation::Template;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,11 @@ pub struct RunConfig {
     /// What the finished model writes into `sample.txt`.
     #[serde(default)]
     pub sample: SampleConfig,
+    /// Sources of the training data, each a folder of shards that `--shards NAME=DIR` gives: `name`, `weight` (its share of
+    /// the rows is this over the sum of all; 1 unless said) and `max_epochs` (it is read at most so often; what it cannot
+    /// give, the others do). Empty: the one folder that `--shards` names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixture: Vec<MixtureSource>,
     /// What makes a chat model of it; absent where the model is a base model. `gristmill-train sft` fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sft: Option<SftConfig>,
@@ -263,6 +269,9 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Sequences in one forward pass.
     pub batch: usize,
+    /// `best_fit`: a document that fits into a row of `model.context` tokens is never cut, and documents in one row do not
+    /// see each other. `stream`: documents one behind the other, cut wherever a row is full.
+    pub packing: Packing,
     /// Forward passes that share one optimiser step; their gradient is divided by the tokens of all of them.
     pub accumulate: usize,
     /// Highest learning rate, reached after the warm-up.
@@ -296,6 +305,7 @@ impl Default for TrainConfig {
         Self {
             steps: 1_000,
             batch: 8,
+            packing: Packing::BestFit,
             accumulate: 1,
             learning_rate: 6e-4,
             min_learning_rate_ratio: 0.1,

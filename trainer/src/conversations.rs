@@ -15,8 +15,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::loader::Batch;
 use crate::loss::IGNORED;
-use crate::random::{mix, permute};
 use crate::shards::open_set;
+use gristmill_corpus::permutation::{mix, permute};
 
 /// Both splits of the conversations in a folder.
 #[derive(Debug)]

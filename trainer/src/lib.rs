@@ -6,7 +6,7 @@
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
-//! | [`loader`], [`shards`] | what does a step read? |
+//! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
@@ -32,6 +32,7 @@ pub mod lora;
 pub mod loss;
 pub mod model;
 pub mod optimizer;
+pub mod packing;
 pub mod pretrain;
 pub mod progress;
 pub mod random;

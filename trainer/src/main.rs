@@ -1,13 +1,16 @@
 //! The `gristmill-train` command: what it accepts, and which module does it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
+use gristmill_corpus::pack_plan::MixtureSource;
 use gristmill_corpus::printable::printable;
+use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 
 use gristmill_train::chat::{ChatModel, End, Session, Validity};
@@ -16,6 +19,7 @@ use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig};
 use gristmill_train::generate::{generate, prompt_ids};
 use gristmill_train::model::{Model, Weights};
 use gristmill_train::optimizer::Place;
+use gristmill_train::packing::Comparison;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
 use gristmill_train::sft::{FineTuning, sft};
@@ -43,6 +47,8 @@ enum Command {
     Chat(ChatArgs),
     /// Held-out loss of a chat model, and the share of its answers that are well-formed.
     EvalChat(EvalChatArgs),
+    /// Rows of token shards as a run would pack them: padding, documents cut, and what other ways would lose.
+    Pack(PackArgs),
     /// Check that a device computes what the plain CPU operations compute.
     Selftest(DeviceArgs),
     /// Training tokens a second on a fixed 13.9 M-parameter configuration.
@@ -61,9 +67,9 @@ struct PretrainArgs {
     /// TOML file; see configs/train.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Directory with train-*.bin and val-*.bin.
-    #[arg(long, value_name = "DIR")]
-    shards: PathBuf,
+    /// Directory with train-*.bin and val-*.bin. One for each source of the config's [[mixture]], with its name.
+    #[arg(long, value_name = "[NAME=]DIR", required = true)]
+    shards: Vec<String>,
     /// The tokenizer.json that the shards were written with.
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
@@ -102,6 +108,19 @@ struct SftArgs {
     set: Vec<String>,
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct PackArgs {
+    /// Directory with train-*.bin.
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// Inputs in a row: the model's context.
+    #[arg(long, value_name = "N")]
+    row_length: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -212,6 +231,7 @@ fn main() -> ExitCode {
         Command::Sft(args) => run_sft(&args),
         Command::Sample(args) => run_sample(&args),
         Command::Eval(args) => run_eval(&args),
+        Command::Pack(args) => run_pack(&args),
         Command::Chat(args) => run_chat(&args),
         Command::EvalChat(args) => run_eval_chat(&args),
         Command::Selftest(args) => run_selftest(&args),
@@ -240,10 +260,15 @@ fn run_pretrain(args: &PretrainArgs) -> Result<()> {
         .with_context(|| format!("cannot read the tokenizer `{}`", args.tokenizer.display()))?;
     let tokenizer = Tokenizer::from_json(&tokenizer_json)
         .with_context(|| format!("in `{}`", args.tokenizer.display()))?;
-    let splits = shards::open(&args.shards, &tokenizer, &args.tokenizer.display().to_string())?;
+    let mixture = mixture(&config.mixture, &args.shards)?;
+    let folders: Vec<&Path> = mixture.iter().map(|(_, folder)| folder.as_path()).collect();
+    let splits = shards::open_all(&folders, &tokenizer, &args.tokenizer.display().to_string())?;
+    let sources: Vec<_> =
+        mixture.iter().map(|(source, _)| source.clone()).zip(splits.train.sources()).collect();
     let summary = pretrain(&Pretraining {
         config: &config,
         train: &splits.train,
+        sources: &sources,
         val: &splits.val,
         tokenizer: &tokenizer,
         tokenizer_json: &tokenizer_json,
@@ -266,6 +291,52 @@ fn run_pretrain(args: &PretrainArgs) -> Result<()> {
         summary.unigram_entropy,
         summary.unigram_val_loss
     )?;
+    Ok(())
+}
+
+/// The folder of each source: by name where the config mixes several.
+fn mixture(sources: &[MixtureSource], shards: &[String]) -> Result<Vec<(MixtureSource, PathBuf)>> {
+    if sources.is_empty() {
+        let [folder] = shards else {
+            bail!("{} --shards, and the config has no [[mixture]] that says how to mix them", shards.len());
+        };
+        return Ok(vec![(MixtureSource::only("shards"), folder.into())]);
+    }
+    let mut named = BTreeMap::new();
+    for given in shards {
+        let (name, folder) = given
+            .split_once('=')
+            .with_context(|| format!("--shards {given}: the config has a [[mixture]]; say NAME={given}"))?;
+        ensure!(named.insert(name, folder).is_none(), "--shards {name}=… is given twice");
+    }
+    let of = |source: &MixtureSource| {
+        let folder = named
+            .remove(source.name.as_str())
+            .with_context(|| format!("the mixture has a source `{0}`: give --shards {0}=DIR", source.name))?;
+        Ok((source.clone(), folder.into()))
+    };
+    let found = sources.iter().map(of).collect::<Result<_>>()?;
+    if let Some(name) = shards
+        .iter()
+        .filter_map(|given| given.split_once('='))
+        .map(|(name, _)| name)
+        .find(|name| sources.iter().all(|source| source.name != *name))
+    {
+        bail!("--shards {name}=…: the config's [[mixture]] has no source of that name");
+    }
+    Ok(found)
+}
+
+fn run_pack(args: &PackArgs) -> Result<()> {
+    let set = ShardSet::open(&args.shards, "train")?;
+    let lengths: Vec<u64> = set.document_lengths().collect();
+    let compared = Comparison::of(&lengths, args.row_length)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&compared)?)?;
+    } else {
+        write!(out, "{}", compared.to_text())?;
+    }
     Ok(())
 }
 

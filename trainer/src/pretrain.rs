@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
+use gristmill_corpus::pack_plan::{MixtureSource, PackPlan, PlanOptions};
 use gristmill_corpus::printable::printable;
+use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,7 @@ use crate::generate::{generate, prompt_ids};
 use crate::loader::{Batch, Loader, TokenSource};
 use crate::model::Model;
 use crate::optimizer::Place;
+use crate::packing;
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::step::{StepReport, Training};
@@ -28,6 +31,8 @@ pub struct Pretraining<'a> {
     pub config: &'a RunConfig,
     /// Tokens to learn from.
     pub train: &'a dyn TokenSource,
+    /// Where those stand, in their order; a plan says which rows of them each step reads. None: windows of `train`.
+    pub sources: &'a [(MixtureSource, &'a ShardSet)],
     /// Tokens to score.
     pub val: &'a dyn TokenSource,
     /// Belongs to both.
@@ -36,7 +41,7 @@ pub struct Pretraining<'a> {
     pub tokenizer_json: &'a [u8],
     /// Fingerprints of the above.
     pub data: DataIdentity,
-    /// Directory for `checkpoint/`, `metrics.jsonl`, `summary.json` and `sample.txt`.
+    /// Directory for `checkpoint/`, the pack plan, `metrics.jsonl`, `summary.json` and `sample.txt`.
     pub out: &'a Path,
     /// Go on from the checkpoint in `out`, if there is one.
     pub resume: bool,
@@ -65,7 +70,7 @@ pub struct Summary {
     pub steps: u64,
     /// Trained values.
     pub params: u64,
-    /// Training targets read.
+    /// Places of training rows read, with padding.
     pub tokens: u64,
     /// Loss of the last training step.
     pub train_loss: f64,
@@ -123,6 +128,8 @@ pub trait Lessons {
     fn start(&self) -> Result<Training>;
     /// What a run reads, in a line.
     fn about(&self) -> String;
+    /// More about it, for whoever wants to know, in further lines.
+    fn details(&self) -> Vec<String>;
     /// Sequences in one epoch.
     fn epoch_rows(&self) -> u64;
     /// `rows` sequences beginning with the run's `first_row`-th: a pure function, so that a resume is exact.
@@ -143,23 +150,27 @@ pub struct Ended {
     pub tokens: u64,
 }
 
-/// The loop: steps, scores, checkpoints, to the end of `config.train.steps`; `None` if stopped before.
-pub fn run(job: &Run<'_>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
-    let config = &job.config.train;
+/// The checkpoint that a run goes on from, if there is one; an error where it is another run's, or where it is not asked for.
+pub fn resumable(job: &Run<'_>) -> Result<Option<Checkpoint>> {
     fs::create_dir_all(job.out).with_context(|| format!("cannot create `{}`", job.out.display()))?;
-    let checkpoint_path = job.out.join("checkpoint");
-    let found = checkpoint::latest(&checkpoint_path);
+    let Some(path) = checkpoint::latest(&job.out.join("checkpoint")) else { return Ok(None) };
     ensure!(
-        job.resume || found.is_none(),
+        job.resume,
         "`{}` already holds a checkpoint\nhint: --resume goes on from it; another --out starts afresh",
         job.out.display()
     );
+    let checkpoint = Checkpoint::open(&path)?;
+    checkpoint.ensure_same_run(job.config, job.vocabulary, job.data)?;
+    Ok(Some(checkpoint))
+}
+
+/// The loop: steps, scores, checkpoints, from what [`resumable`] found to the end of `config.train.steps`; `None` if stopped
+/// before.
+pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
+    let config = &job.config.train;
+    let checkpoint_path = job.out.join("checkpoint");
     let mut training = match found {
-        Some(path) => {
-            let checkpoint = Checkpoint::open(&path)?;
-            checkpoint.ensure_same_run(job.config, job.vocabulary, job.data)?;
-            checkpoint.training(job.device.clone(), job.place)?
-        }
+        Some(checkpoint) => checkpoint.training(job.device.clone(), job.place)?,
         None => lessons.start()?,
     };
     let first_step = training.step;
@@ -177,6 +188,10 @@ pub fn run(job: &Run<'_>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
         config.steps,
         if first_step > 0 { format!("; resumed after step {first_step}") } else { String::new() },
     ));
+
+    for line in lessons.details() {
+        progress.line(&line);
+    }
 
     let mut last_score = None;
     while training.step < config.steps {
@@ -225,6 +240,7 @@ pub fn run(job: &Run<'_>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
 struct Windows<'a> {
     job: &'a Pretraining<'a>,
     loader: Loader<'a>,
+    plan: Option<&'a PackPlan>,
     unigrams: Unigrams,
 }
 
@@ -246,6 +262,10 @@ impl Lessons for Windows<'_> {
         )
     }
 
+    fn details(&self) -> Vec<String> {
+        self.plan.into_iter().flat_map(|plan| packing::describe(plan.meta())).collect()
+    }
+
     fn epoch_rows(&self) -> u64 {
         self.loader.windows()
     }
@@ -265,13 +285,11 @@ impl Lessons for Windows<'_> {
 pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
     let RunConfig { model: shape, train: config, sample, .. } = job.config;
     let vocabulary = job.tokenizer.vocab_size();
-    let loader = Loader::new(job.train, shape.context, config.seed)?;
     ensure!(
         job.val.n_tokens() >= 2,
         "the validation split holds {} tokens, and a loss needs 2: write shards with a larger validation share",
         job.val.n_tokens()
     );
-    let unigrams = evaluate::unigrams(job.train, job.val, vocabulary)?;
     let the_run = Run {
         config: job.config,
         vocabulary,
@@ -283,7 +301,28 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         place: job.place,
         stop_after: job.stop_after,
     };
-    let Some(ended) = run(&the_run, &Windows { job, loader, unigrams })? else { return Ok(None) };
+    let found = resumable(&the_run)?;
+    // Only now: the plan of a run that is not this one must stay as it is.
+    let plan = match job.sources {
+        [] => None,
+        sources => {
+            let options = PlanOptions {
+                packing: config.packing,
+                row_length: shape.context as u32,
+                seed: config.seed,
+                rows_per_step: (config.batch * config.accumulate) as u64,
+                steps: config.steps,
+            };
+            Some(PackPlan::prepare(job.out, sources, &options)?)
+        }
+    };
+    let loader = match &plan {
+        Some(plan) => Loader::planned(job.train, plan)?,
+        None => Loader::new(job.train, shape.context, config.seed)?,
+    };
+    let unigrams = evaluate::unigrams(job.train, job.val, vocabulary)?;
+    let windows = Windows { job, loader, plan: plan.as_ref(), unigrams };
+    let Some(ended) = run(&the_run, found, &windows)? else { return Ok(None) };
     let Ended { training, score, train_loss, tokens } = ended;
     let mut samples = String::new();
     for (i, prompt) in sample.prompts.iter().enumerate() {

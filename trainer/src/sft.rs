@@ -22,7 +22,7 @@ use crate::loader::Batch;
 use crate::lora::Adapters;
 use crate::model::{Model, Weights};
 use crate::optimizer::{AdamW, Place};
-use crate::pretrain::{Ended, Lessons, Run, run, write_json, write_whole};
+use crate::pretrain::{Ended, Lessons, Run, resumable, run, write_json, write_whole};
 use crate::random::Random;
 use crate::step::Training;
 
@@ -108,27 +108,31 @@ impl Lessons for Answers<'_> {
         Ok(training)
     }
 
+    fn details(&self) -> Vec<String> {
+        let Splits { train, val, .. } = self.job.conversations;
+        let (n_cut, n_left_out) = (train.n_cut + val.n_cut, train.n_left_out + val.n_left_out);
+        let line = || {
+            format!(
+                "{n_cut} conversations are longer than a row and cut off there, {n_left_out} of them left out, with nothing \
+                 to learn before"
+            )
+        };
+        (n_cut > 0).then(line).into_iter().collect()
+    }
+
     fn about(&self) -> String {
         let Splits { train, val, .. } = self.job.conversations;
         let lora = self.job.config.lora.as_ref().map_or(String::new(), |lora| {
             format!("adapters of rank {} and alpha {}; ", lora.rank, lora.alpha)
         });
-        let mut about = lora
-            + &format!(
-                "{} conversations in {} rows of {} tokens ({:.1} % padding), {} held out",
-                train.len(),
-                train.n_rows(),
-                self.config.model.context,
-                train.padding_share() * 100.0,
-                val.len()
-            );
-        let (n_cut, n_left_out) = (train.n_cut + val.n_cut, train.n_left_out + val.n_left_out);
-        if n_cut > 0 {
-            about.push_str(&format!(
-                "; {n_cut} longer than a row are cut off, {n_left_out} of them without anything to learn before"
-            ));
-        }
-        about
+        lora + &format!(
+            "{} conversations in {} rows of {} tokens ({:.1} % padding), {} held out",
+            train.len(),
+            train.n_rows(),
+            self.config.model.context,
+            train.padding_share() * 100.0,
+            val.len()
+        )
     }
 
     fn epoch_rows(&self) -> u64 {
@@ -156,6 +160,7 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
         model: base.config.model.clone(),
         train: job.config.train.clone(),
         sample: job.config.sample.clone(),
+        mixture: Vec::new(),
         sft: Some(SftConfig {
             base: job.base.weights_checksum(),
             template: template.clone(),
@@ -176,7 +181,7 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
         stop_after: job.stop_after,
     };
     let answers = Answers { job, config: &config, tokenizer: &tokenizer };
-    let Some(ended) = run(&the_run, &answers)? else { return Ok(None) };
+    let Some(ended) = run(&the_run, resumable(&the_run)?, &answers)? else { return Ok(None) };
     let (base_model, base_weights) = job.base.model(&job.device)?;
     let base_val_loss = answers.held_out(&base_model, &base_weights)?.loss;
     let Ended { training, score, train_loss, tokens } = ended;

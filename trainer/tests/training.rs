@@ -354,6 +354,7 @@ fn job<'a>(corpus: &'a Corpus, config: &'a RunConfig, json: &'a [u8], out: &'a P
     Pretraining {
         config,
         train: &corpus.train,
+        sources: &[],
         val: &corpus.val,
         tokenizer: &corpus.tokenizer,
         tokenizer_json: json,
