@@ -68,7 +68,7 @@ template = "{template}"
 
 
 def shards(folder):
-    """(id, ids, mask) of every conversation, by numpy alone; ids come from `preview`'s table of documents."""
+    """Ids and mask of every conversation, by numpy alone."""
     for meta_file in sorted(folder.glob("train-*.meta.json")):
         meta = json.loads(meta_file.read_text())
         stem = str(meta_file)[: -len(".meta.json")]
