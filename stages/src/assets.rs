@@ -1,5 +1,7 @@
 //! Outside files that results depend on: the vendored ones, compiled in so that the binary works anywhere.
 
+use gristmill_tokenizer::{CL100K_BASE, O200K_BASE, R50K_BASE};
+
 /// A vendored file.
 #[derive(Debug, Clone, Copy)]
 pub struct Asset {
@@ -13,8 +15,12 @@ pub struct Asset {
 pub const LIST: &str = include_str!("../../assets/assets.toml");
 
 /// Every vendored file.
-pub static VENDORED: &[Asset] =
-    &[Asset { name: "lid.176.ftz", bytes: include_bytes!("../../assets/lid.176.ftz") }];
+pub static VENDORED: &[Asset] = &[
+    Asset { name: "lid.176.ftz", bytes: include_bytes!("../../assets/lid.176.ftz") },
+    Asset { name: "r50k_base.tiktoken", bytes: R50K_BASE },
+    Asset { name: "cl100k_base.tiktoken", bytes: CL100K_BASE },
+    Asset { name: "o200k_base.tiktoken", bytes: O200K_BASE },
+];
 
 /// A vendored file by name.
 pub fn find(name: &str) -> Option<&'static Asset> {

@@ -182,7 +182,7 @@ impl<W: Write> HashingWriter<W> {
 
 /// xxh3 of a byte string in one call: keys here are short, and the default hasher's start and finish would dominate.
 #[derive(Default)]
-struct BytesHasher(u64);
+pub(crate) struct BytesHasher(u64);
 
 impl Hasher for BytesHasher {
     fn write(&mut self, bytes: &[u8]) {

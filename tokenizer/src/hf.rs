@@ -4,6 +4,7 @@
 //! would change ids is refused, by name. `post_processor` (which adds specials around text) and `decoder` are not used:
 //! here only code places specials.
 
+use crate::merge;
 use crate::tokenizer::{Merge, Parts};
 use crate::{Pattern, Tokenizer, TokenizerError};
 use serde::Deserialize;
@@ -233,7 +234,7 @@ impl Tokenizer {
 }
 
 /// No vocabulary comes near; a damaged file shall not ask for gigabytes.
-const MAX_IDS: u64 = 1 << 24;
+const MAX_IDS: u64 = merge::MAX_IDS as u64;
 
 #[derive(Deserialize)]
 struct File {

@@ -16,15 +16,19 @@
 //! | file | answers |
 //! |---|---|
 //! | [`split`](Pattern) | where does text fall into pre-tokens, inside which merges stay? |
+//! | `ascii` | how far does a run of ASCII letters reach? |
 //! | `unicode` | which classes does a character belong to? |
 //! | [`counts`](PretokenCounts) | how often does each pre-token occur? |
 //! | [`train`](train()) | which merges does a corpus teach? |
+//! | `cache` | which tokens did a piece become the last time? |
 //! | `merge` | which tokens does one pre-token become? |
 //! | [`tokenizer`](Tokenizer) | the trained thing: encode, decode, ids, hash |
 //! | [`special`](DEFAULT_SPECIALS) | which ids never come from text? |
 //! | [`conversation`] | which ids stand for a conversation, and which of them does the assistant write? |
 //! | `hf`, `tiktoken` | the two file formats |
 
+mod ascii;
+mod cache;
 pub mod conversation;
 mod counts;
 mod error;
@@ -41,5 +45,6 @@ pub use counts::{MAX_PRETOKEN_BYTES, PretokenCounts};
 pub use error::TokenizerError;
 pub use special::{BOS, DEFAULT_SPECIALS, default_specials};
 pub use split::Pattern;
+pub use tiktoken::{CL100K_BASE, NAMES, O200K_BASE, R50K_BASE};
 pub use tokenizer::Tokenizer;
 pub use train::{TrainOptions, train};

@@ -6,131 +6,178 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Pieces up to this many bytes are merged by scanning.
+/// Pieces up to this many bytes are merged by scanning: one bit of a `u64` a byte says which tokens are left.
 const SCAN_BYTES: usize = 64;
 
-/// No merge: sorts after every rank.
-const NONE: u64 = u64::MAX;
+/// Ids of ordinary tokens lie below, so that two of them and a rank fit into 64 bits. The largest published
+/// vocabularies have 262,144.
+pub const MAX_IDS: usize = (1 << ID_BITS) - 1;
 
-/// Which pairs merge: (left id, right id) to (rank, resulting id), packed as `rank << 32 | id`. Open addressing with
-/// linear probing, at most half full.
+/// Ranks of merges lie below.
+pub const MAX_RANKS: usize = (1 << RANK_BITS) - 1;
+
+const ID_BITS: u32 = 21;
+const RANK_BITS: u32 = 22;
+
+/// No merge: sorts after every rank.
+const NONE: u32 = MAX_RANKS as u32;
+
+const FREE: u64 = u64::MAX;
+
+/// Which pairs merge: (left id, right id) to rank, and rank to the resulting id. Open addressing with linear probing, at
+/// most half full, 8 bytes a slot: looking pairs up is what merging waits for, and tables larger than a core's cache
+/// make it wait longer.
 #[derive(Debug, Clone)]
 pub struct PairTable {
-    slots: Vec<(u64, u64)>,
+    /// `left << 43 | right << 22 | rank`
+    slots: Vec<u64>,
     shift: u32,
+    /// The id that a merge of this rank makes.
+    merged: Vec<u32>,
+    /// Ranks of the pairs of single bytes, at `left << 8 | right`: every piece begins with these.
+    of_bytes: Vec<u32>,
+    byte_ids: [u32; 256],
 }
 
 impl PairTable {
-    /// A table of `(left, right, rank, id)`. The first of equal pairs stays.
-    pub fn new(merges: impl ExactSizeIterator<Item = (u32, u32, u32, u32)>) -> Self {
+    /// A table of `(left, right, rank, id)`, below [`MAX_IDS`] and [`MAX_RANKS`]. The first of equal pairs stays.
+    /// `byte_ids` are the tokens of single bytes.
+    pub fn new(merges: impl ExactSizeIterator<Item = (u32, u32, u32, u32)>, byte_ids: &[u32; 256]) -> Self {
         let bits = (merges.len() * 2).next_power_of_two().trailing_zeros().max(1);
-        let mut table = Self { slots: vec![(NONE, NONE); 1 << bits], shift: 64 - bits };
+        let mut table = Self {
+            slots: vec![FREE; 1 << bits],
+            shift: 64 - bits,
+            merged: Vec::new(),
+            of_bytes: Vec::new(),
+            byte_ids: *byte_ids,
+        };
         for (left, right, rank, id) in merges {
             let slot = table.slot(key(left, right));
-            if table.slots[slot].0 == NONE {
-                table.slots[slot] = (key(left, right), (rank as u64) << 32 | id as u64);
+            if table.slots[slot] == FREE {
+                table.slots[slot] = key(left, right) << RANK_BITS | rank as u64;
+                let least = rank as usize + 1;
+                if table.merged.len() < least {
+                    table.merged.resize(least, u32::MAX);
+                }
+                table.merged[rank as usize] = id;
             }
         }
+        let pairs = byte_ids.iter().flat_map(|left| byte_ids.iter().map(|right| table.get(*left, *right)));
+        table.of_bytes = pairs.collect();
         table
     }
 
     #[inline]
     fn slot(&self, key: u64) -> usize {
         let mut slot = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize;
-        while self.slots[slot].0 != key && self.slots[slot].0 != NONE {
+        while self.slots[slot] >> RANK_BITS != key && self.slots[slot] != FREE {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
         slot
     }
 
-    /// `rank << 32 | id`, or [`NONE`].
+    /// The rank of a pair, or [`NONE`]: the low bits of a free slot.
     #[inline]
-    fn get(&self, left: u32, right: u32) -> u64 {
-        self.slots[self.slot(key(left, right))].1
+    fn get(&self, left: u32, right: u32) -> u32 {
+        self.slots[self.slot(key(left, right))] as u32 & NONE
+    }
+
+    #[inline]
+    fn of_bytes(&self, left: u8, right: u8) -> u32 {
+        self.of_bytes[(left as usize) << 8 | right as usize]
     }
 }
 
 #[inline]
 fn key(left: u32, right: u32) -> u64 {
-    (left as u64) << 32 | right as u64
+    (left as u64) << ID_BITS | right as u64
 }
 
-/// Appends the tokens of `piece`. `byte_ids` are the tokens of single bytes.
-#[inline]
-pub fn merge_piece(pairs: &PairTable, byte_ids: &[u32; 256], piece: &[u8], out: &mut Vec<u32>) {
-    if piece.len() <= SCAN_BYTES {
-        merge_by_scanning(pairs, byte_ids, piece, out);
-    } else {
+/// Appends the tokens of `piece`.
+pub fn merge_piece(pairs: &PairTable, piece: &[u8], out: &mut Vec<u32>) {
+    match piece.len() {
+        0..=16 => merge_by_scanning::<16>(pairs, piece, out),
+        17..=32 => merge_by_scanning::<32>(pairs, piece, out),
+        33..=SCAN_BYTES => merge_by_scanning::<SCAN_BYTES>(pairs, piece, out),
         // Positions are u32; a piece this long is no text, and is merged in parts.
-        for part in piece.chunks(1 << 30) {
-            merge_by_heap(pairs, byte_ids, part, out);
-        }
+        _ => piece.chunks(1 << 30).for_each(|part| merge_by_heap(pairs, part, out)),
     }
 }
 
-fn merge_by_scanning(pairs: &PairTable, byte_ids: &[u32; 256], piece: &[u8], out: &mut Vec<u32>) {
-    let mut ids = [0_u32; SCAN_BYTES];
-    // merges[i] is the merge of ids[i] with ids[i + 1]
-    let mut merges = [NONE; SCAN_BYTES];
-    let mut len = piece.len();
+/// A token stays at the position of its first byte. Nothing moves when two merge: `live` says which positions still
+/// begin a token.
+fn merge_by_scanning<const N: usize>(pairs: &PairTable, piece: &[u8], out: &mut Vec<u32>) {
+    const POSITION_BITS: u32 = SCAN_BYTES.trailing_zeros();
+    const NO_MERGE: u32 = NONE << POSITION_BITS | (SCAN_BYTES as u32 - 1);
+    debug_assert!(piece.len() <= N && N <= SCAN_BYTES);
+    let mut ids = [0_u32; N];
+    // `rank << 6 | position` of the merge of the token here with the next: the least is the lowest rank, and of equals
+    // the leftmost. Its minimum over a whole array is a few vector instructions.
+    let mut merges = [NO_MERGE; N];
     for (id, byte) in ids.iter_mut().zip(piece) {
-        *id = byte_ids[*byte as usize];
+        *id = pairs.byte_ids[*byte as usize];
     }
-    for i in 1..len {
-        merges[i - 1] = pairs.get(ids[i - 1], ids[i]);
+    for (at, pair) in piece.windows(2).enumerate() {
+        merges[at] = pairs.of_bytes(pair[0], pair[1]) << POSITION_BITS | at as u32;
     }
-    while len > 1 {
-        let (mut best, mut at) = (NONE, 0);
-        for (i, &merge) in merges[..len - 1].iter().enumerate() {
-            // Compare ranks alone: of equal ranks the leftmost wins.
-            if merge >> 32 < best >> 32 {
-                (best, at) = (merge, i);
-            }
-        }
-        if best == NONE {
+    let mut live = if piece.len() == 64 { u64::MAX } else { (1 << piece.len()) - 1 };
+    loop {
+        let best = merges.iter().fold(NO_MERGE, |least, merge| least.min(*merge));
+        let rank = best >> POSITION_BITS;
+        if rank == NONE {
             break;
         }
-        ids[at] = best as u32;
-        ids.copy_within(at + 2..len, at + 1);
-        merges.copy_within(at + 1..len, at);
-        len -= 1;
-        merges[len - 1] = NONE;
-        if at > 0 {
-            merges[at - 1] = pairs.get(ids[at - 1], ids[at]);
-        }
-        if at + 1 < len {
-            merges[at] = pairs.get(ids[at], ids[at + 1]);
+        let at = (best & (SCAN_BYTES as u32 - 1)) as usize;
+        // A merge has a token on its right.
+        let right = after(live, at).expect("a pair that merges has a right token");
+        ids[at] = pairs.merged[rank as usize];
+        live &= !(1 << right);
+        merges[right] = NO_MERGE;
+        merges[at] = after(live, at)
+            .map_or(NO_MERGE, |next| pairs.get(ids[at], ids[next]) << POSITION_BITS | at as u32);
+        let before = live & ((1 << at) - 1);
+        if before != 0 {
+            let left = before.ilog2() as usize;
+            merges[left] = pairs.get(ids[left], ids[at]) << POSITION_BITS | left as u32;
         }
     }
-    out.extend_from_slice(&ids[..len]);
+    while live != 0 {
+        out.push(ids[live.trailing_zeros() as usize]);
+        live &= live - 1;
+    }
 }
 
-fn merge_by_heap(pairs: &PairTable, byte_ids: &[u32; 256], piece: &[u8], out: &mut Vec<u32>) {
-    const DEAD: u32 = u32::MAX;
+/// The next live position after `at`.
+#[inline]
+fn after(live: u64, at: usize) -> Option<usize> {
+    let later = live >> at >> 1;
+    (later != 0).then(|| at + 1 + later.trailing_zeros() as usize)
+}
+
+fn merge_by_heap(pairs: &PairTable, piece: &[u8], out: &mut Vec<u32>) {
     let len = piece.len() as u32;
-    let mut ids: Vec<u32> = piece.iter().map(|byte| byte_ids[*byte as usize]).collect();
+    let mut ids: Vec<u32> = piece.iter().map(|byte| pairs.byte_ids[*byte as usize]).collect();
     // A list of the live positions; both ends are `len`.
     let mut next: Vec<u32> = (1..=len).collect();
     let mut previous: Vec<u32> = (0..len).map(|i| if i == 0 { len } else { i - 1 }).collect();
-    let mut heap: BinaryHeap<Reverse<(u32, u32)>> = BinaryHeap::with_capacity(piece.len());
-    let mut merges = vec![NONE; piece.len()];
-    for i in 0..piece.len() - 1 {
-        merges[i] = pairs.get(ids[i], ids[i + 1]);
-        if merges[i] != NONE {
-            heap.push(Reverse(((merges[i] >> 32) as u32, i as u32)));
-        }
+    // `rank << 32 | position`, made a heap at once.
+    let mut ranks = vec![NONE; piece.len()];
+    for (rank, pair) in ranks.iter_mut().zip(piece.windows(2)) {
+        *rank = pairs.of_bytes(pair[0], pair[1]);
     }
-    while let Some(Reverse((rank, at))) = heap.pop() {
-        let merge = merges[at as usize];
+    let entry = |rank: u32, at: u32| Reverse((rank as u64) << 32 | at as u64);
+    let first = ranks.iter().zip(0..).filter(|(rank, _)| **rank != NONE);
+    let mut heap: BinaryHeap<Reverse<u64>> = first.map(|(rank, at)| entry(*rank, at)).collect();
+    while let Some(Reverse(best)) = heap.pop() {
+        let (rank, at) = ((best >> 32) as u32, best as u32);
         // Entries are not removed when a neighbour takes their pair away; they no longer match then.
-        if merge == NONE || (merge >> 32) as u32 != rank {
+        if ranks[at as usize] != rank {
             continue;
         }
         let right = next[at as usize];
         let after = next[right as usize];
-        ids[at as usize] = merge as u32;
-        ids[right as usize] = DEAD;
-        merges[right as usize] = NONE;
+        ids[at as usize] = pairs.merged[rank as usize];
+        ranks[right as usize] = NONE;
         next[at as usize] = after;
         if after < len {
             previous[after as usize] = at;
@@ -138,10 +185,10 @@ fn merge_by_heap(pairs: &PairTable, byte_ids: &[u32; 256], piece: &[u8], out: &m
         let left = previous[at as usize];
         for (start, end) in [(left, at), (at, after)] {
             if start < len {
-                let merge = if end < len { pairs.get(ids[start as usize], ids[end as usize]) } else { NONE };
-                merges[start as usize] = merge;
-                if merge != NONE {
-                    heap.push(Reverse(((merge >> 32) as u32, start)));
+                let rank = if end < len { pairs.get(ids[start as usize], ids[end as usize]) } else { NONE };
+                ranks[start as usize] = rank;
+                if rank != NONE {
+                    heap.push(entry(rank, start));
                 }
             }
         }
@@ -200,11 +247,13 @@ mod tests {
     proptest! {
         #[test]
         fn both_ways_equal_the_plain_loop(merges in merges(), piece in "[a-d]{1,64}") {
-            let table = PairTable::new(merges.iter().copied());
-            let (mut scanned, mut heaped) = (Vec::new(), Vec::new());
-            merge_by_scanning(&table, &byte_ids(), piece.as_bytes(), &mut scanned);
-            merge_by_heap(&table, &byte_ids(), piece.as_bytes(), &mut heaped);
+            let table = PairTable::new(merges.iter().copied(), &byte_ids());
+            let (mut by_length, mut scanned, mut heaped) = (Vec::new(), Vec::new(), Vec::new());
+            merge_piece(&table, piece.as_bytes(), &mut by_length);
+            merge_by_scanning::<64>(&table, piece.as_bytes(), &mut scanned);
+            merge_by_heap(&table, piece.as_bytes(), &mut heaped);
             let naive = naive(&merges, piece.as_bytes());
+            prop_assert_eq!(&by_length, &naive);
             prop_assert_eq!(&scanned, &naive);
             prop_assert_eq!(&heaped, &naive);
         }
@@ -212,12 +261,12 @@ mod tests {
 
     #[test]
     fn the_leftmost_of_equal_pairs_merges_first() {
-        let table = PairTable::new([(97, 97, 0, 256)].into_iter());
+        let table = PairTable::new([(97, 97, 0, 256)].into_iter(), &byte_ids());
         let mut out = Vec::new();
-        merge_piece(&table, &byte_ids(), b"aaa", &mut out);
+        merge_piece(&table, b"aaa", &mut out);
         assert_eq!(out, [256, 97]);
         out.clear();
-        merge_piece(&table, &byte_ids(), &[b'a'; 65], &mut out);
+        merge_piece(&table, &[b'a'; 65], &mut out);
         assert_eq!(out, [[256; 32].as_slice(), &[97]].concat());
     }
 }

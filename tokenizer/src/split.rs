@@ -5,6 +5,7 @@
 //! number of times; the tests hold it against the expression itself. Other expressions run on fancy-regex.
 
 use crate::TokenizerError;
+use crate::ascii;
 use crate::unicode::{Classes, LETTER, LOWER, NEWLINE, NUMBER, OTHER, SPACE, UPPER};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -142,6 +143,12 @@ impl Pattern {
     ///
     /// A custom expression that gives up (fancy-regex limits backtracking) leaves the rest of the text as one piece.
     pub fn for_each<'t>(&self, text: &'t str, mut visit: impl FnMut(&'t str)) {
+        self.for_each_span(text, |start, end| visit(&text[start..end]));
+    }
+
+    /// [`Self::for_each`], with the bytes where pieces start and end.
+    #[inline]
+    pub(crate) fn for_each_span(&self, text: &str, mut visit: impl FnMut(usize, usize)) {
         let classes = Classes::get();
         match &self.kind {
             Kind::Gpt2 => walk(text, visit, |bytes, at| gpt2(classes, bytes, at)),
@@ -154,15 +161,15 @@ impl Pattern {
                 // An error ends the iteration: the rest becomes one piece below.
                 for found in regex.find_iter(text).map_while(Result::ok) {
                     if found.start() > done {
-                        visit(&text[done..found.start()]);
+                        visit(done, found.start());
                     }
                     if found.end() > found.start() {
-                        visit(found.as_str());
+                        visit(found.start(), found.end());
                     }
                     done = found.end();
                 }
                 if done < text.len() {
-                    visit(&text[done..]);
+                    visit(done, text.len());
                 }
             }
         }
@@ -177,11 +184,11 @@ impl Default for Pattern {
 }
 
 #[inline]
-fn walk<'t>(text: &'t str, mut visit: impl FnMut(&'t str), end_of_piece: impl Fn(&[u8], usize) -> usize) {
+fn walk(text: &str, mut visit: impl FnMut(usize, usize), end_of_piece: impl Fn(&[u8], usize) -> usize) {
     let mut at = 0;
     while at < text.len() {
         let end = end_of_piece(text.as_bytes(), at);
-        visit(&text[at..end]);
+        visit(at, end);
         at = end;
     }
 }
@@ -196,6 +203,25 @@ fn run(classes: &Classes, text: &[u8], mut at: usize, flags: u8) -> usize {
         }
         at += len;
     }
+}
+
+/// The same for letters, which most text is made of.
+#[inline]
+fn letters(classes: &Classes, text: &[u8], at: usize) -> usize {
+    let mut end = ascii::letters(text, at);
+    // A word beyond ASCII, or the end of one within.
+    while text.get(end).is_some_and(|byte| !byte.is_ascii()) {
+        let other = run(classes, text, end, LETTER);
+        if other == end {
+            break;
+        }
+        end = if text.get(other).is_some_and(u8::is_ascii_alphabetic) {
+            ascii::letters(text, other)
+        } else {
+            other
+        };
+    }
+    end
 }
 
 /// The end of at most `most` numbers.
@@ -270,35 +296,42 @@ fn white_space(classes: &Classes, text: &[u8], at: usize, newlines: Newlines) ->
 
 #[inline]
 fn gpt2(classes: &Classes, text: &[u8], at: usize) -> usize {
+    // A space and a word: the most frequent piece.
+    let start = at + (text[at] == b' ') as usize;
+    let end = letters(classes, text, start);
+    if end > start {
+        return end;
+    }
     if let Some(end) = contraction(text, at) {
         return end;
     }
-    let (class, len) = classes.at(text, at);
-    let (class, start) = match text[at] {
-        b' ' => (classes.at(text, at + 1).0, at + 1),
-        _ => (class, at + len),
-    };
-    match class & (LETTER | NUMBER | OTHER) {
+    let (class, len) = classes.at(text, start);
+    match class & (NUMBER | OTHER) {
         0 => white_space(classes, text, at, Newlines::AreSpace),
-        flag => run(classes, text, start, flag),
+        flag => run(classes, text, start + len, flag),
     }
 }
 
 #[inline]
 fn words(classes: &Classes, text: &[u8], at: usize, most_digits: usize, trailing_whole: bool) -> usize {
-    if let Some(end) = contraction_any_case(text, at) {
+    if text[at] == b' ' {
+        let end = letters(classes, text, at + 1);
+        if end > at + 1 {
+            return end;
+        }
+    } else if let Some(end) = contraction_any_case(text, at) {
         return end;
     }
     let (class, len) = classes.at(text, at);
     if class & LETTER != 0 {
-        return run(classes, text, at + len, LETTER);
+        return letters(classes, text, at);
     }
     if class & NUMBER != 0 {
         return digits(classes, text, at, most_digits);
     }
-    let (next, next_len) = classes.at(text, at + len);
+    let (next, _) = classes.at(text, at + len);
     if class & NEWLINE == 0 && next & LETTER != 0 {
-        return run(classes, text, at + len + next_len, LETTER);
+        return letters(classes, text, at + len);
     }
     if class & OTHER != 0 || text[at] == b' ' && next & OTHER != 0 {
         let end = run(classes, text, at + len, OTHER);
@@ -310,6 +343,9 @@ fn words(classes: &Classes, text: &[u8], at: usize, most_digits: usize, trailing
 
 #[inline]
 fn o200k(classes: &Classes, text: &[u8], at: usize) -> usize {
+    if let Some(end) = ascii_word(text, at) {
+        return contraction_any_case(text, end).unwrap_or(end);
+    }
     let (class, len) = classes.at(text, at);
     // `[^\r\n\p{L}\p{N}]?` first tries to take a character, then to do without it.
     let after_sign = (class & (LETTER | NUMBER | NEWLINE) == 0).then_some(at + len);
@@ -332,6 +368,15 @@ fn o200k(classes: &Classes, text: &[u8], at: usize) -> usize {
         return end;
     }
     white_space(classes, text, at, Newlines::EndAPiece)
+}
+
+/// A word of o200k (without its contraction) after at most one space, where all of it and the next character are ASCII.
+#[inline]
+fn ascii_word(text: &[u8], at: usize) -> Option<usize> {
+    let start = at + (text[at] == b' ') as usize;
+    let end = ascii::lower(text, ascii::upper(text, start));
+    let ends_here = text.get(end).is_none_or(u8::is_ascii);
+    (end > start && ends_here).then_some(end)
 }
 
 /// `UPPER*LOWER+`: the upper run gives back characters until one of them, of both classes, can be the lower part.

@@ -3,33 +3,75 @@
 //! tiktoken merges whatever adjacent pair makes a token, lowest rank first. Here that is a list of merges like any
 //! other: every cut of every token into two tokens is one, at the rank of the whole.
 
+use crate::counts::BytesHasher;
+use crate::merge::MAX_IDS;
 use crate::tokenizer::{Merge, Parts};
 use crate::{Pattern, Tokenizer, TokenizerError};
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::io::Read;
 
 const FORMAT: &str = "tiktoken rank file";
 
-/// A published vocabulary: its name, size, pattern and specials.
-type Known = (&'static str, usize, fn() -> Pattern, &'static [(&'static str, u32)]);
+/// The rank file of `r50k_base` (GPT-2, GPT-3), gzipped, as the assets have it.
+pub const R50K_BASE: &[u8] = include_bytes!("../../assets/r50k_base.tiktoken.gz");
+/// The rank file of `cl100k_base` (GPT-4), gzipped.
+pub const CL100K_BASE: &[u8] = include_bytes!("../../assets/cl100k_base.tiktoken.gz");
+/// The rank file of `o200k_base` (GPT-4o), gzipped.
+pub const O200K_BASE: &[u8] = include_bytes!("../../assets/o200k_base.tiktoken.gz");
 
-const KNOWN: [Known; 3] = [
-    ("r50k_base", 50_256, Pattern::gpt2, &[("<|endoftext|>", 50_256)]),
-    (
-        "cl100k_base",
-        100_256,
-        Pattern::cl100k_tiktoken,
-        &[
+/// A published vocabulary: its name, size, pattern, specials and rank file.
+struct Known {
+    name: &'static str,
+    size: usize,
+    pattern: fn() -> Pattern,
+    specials: &'static [(&'static str, u32)],
+    file: &'static [u8],
+}
+
+static KNOWN: [Known; 3] = [
+    Known {
+        name: "r50k_base",
+        size: 50_256,
+        pattern: Pattern::gpt2,
+        specials: &[("<|endoftext|>", 50_256)],
+        file: R50K_BASE,
+    },
+    Known {
+        name: "cl100k_base",
+        size: 100_256,
+        pattern: Pattern::cl100k_tiktoken,
+        specials: &[
             ("<|endoftext|>", 100_257),
             ("<|fim_prefix|>", 100_258),
             ("<|fim_middle|>", 100_259),
             ("<|fim_suffix|>", 100_260),
             ("<|endofprompt|>", 100_276),
         ],
-    ),
-    ("o200k_base", 199_998, Pattern::o200k, &[("<|endoftext|>", 199_999), ("<|endofprompt|>", 200_018)]),
+        file: CL100K_BASE,
+    },
+    Known {
+        name: "o200k_base",
+        size: 199_998,
+        pattern: Pattern::o200k,
+        specials: &[("<|endoftext|>", 199_999), ("<|endofprompt|>", 200_018)],
+        file: O200K_BASE,
+    },
 ];
 
+/// The vocabularies that [`Tokenizer::named`] knows.
+pub const NAMES: [&str; 3] = ["r50k_base", "cl100k_base", "o200k_base"];
+
 impl Tokenizer {
+    /// A published vocabulary of [`NAMES`], built in. `None` for any other name.
+    pub fn named(name: &str) -> Option<Self> {
+        let known = KNOWN.iter().find(|known| known.name == name)?;
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(known.file).read_to_end(&mut bytes).expect("our own file unzips");
+        let tokenizer = Self::from_tiktoken(&bytes, (known.pattern)(), known.specials);
+        Some(tokenizer.expect("our own file is a rank file"))
+    }
+
     /// Reads a tiktoken rank file with the pattern and special tokens that belong to it (the file names neither).
     ///
     /// # Errors
@@ -45,9 +87,9 @@ impl Tokenizer {
 
     pub(crate) fn from_known_tiktoken(bytes: &[u8]) -> Result<Self, TokenizerError> {
         let ranks = ranks(bytes)?;
-        let known = KNOWN.iter().find(|(_, size, ..)| *size == ranks.len()).ok_or_else(|| {
+        let known = KNOWN.iter().find(|known| known.size == ranks.len()).ok_or_else(|| {
             let sizes: Vec<String> =
-                KNOWN.iter().map(|(name, size, ..)| format!("{name} ({size})")).collect();
+                KNOWN.iter().map(|known| format!("{} ({})", known.name, known.size)).collect();
             TokenizerError::format(
                 FORMAT,
                 format!(
@@ -57,7 +99,7 @@ impl Tokenizer {
                 ),
             )
         })?;
-        Self::from_ranks(ranks, known.2(), known.3)
+        Self::from_ranks(ranks, (known.pattern)(), known.specials)
     }
 
     fn from_ranks(
@@ -65,7 +107,7 @@ impl Tokenizer {
         pattern: Pattern,
         specials: &[(&str, u32)],
     ) -> Result<Self, TokenizerError> {
-        let ids: HashMap<&[u8], u32> = tokens
+        let ids: HashMap<&[u8], u32, BuildHasherDefault<BytesHasher>> = tokens
             .iter()
             .zip(0..)
             .filter(|(token, _)| !token.is_empty())
@@ -94,7 +136,7 @@ fn ranks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, TokenizerError> {
         }
         let parsed = std::str::from_utf8(line).ok().and_then(|line| {
             let (token, rank) = line.split_once(' ')?;
-            let rank = rank.parse::<usize>().ok().filter(|rank| *rank < 1 << 24)?;
+            let rank = rank.parse::<usize>().ok().filter(|rank| *rank < MAX_IDS)?;
             Some((base64(token.as_bytes())?, rank))
         });
         let Some((token, rank)) = parsed.filter(|(token, _)| !token.is_empty()) else {

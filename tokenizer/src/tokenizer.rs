@@ -1,8 +1,10 @@
 //! The trained thing: text to ids and back.
 
-use crate::merge::{PairTable, merge_piece};
+use crate::cache::Cache;
+use crate::merge::{MAX_IDS, MAX_RANKS, PairTable, merge_piece};
 use crate::special::BOS_NAMES;
 use crate::{Pattern, TokenizerError};
+use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// One merge: `left` and `right`, adjacent, become `id`; lower ranks first.
@@ -26,11 +28,15 @@ pub(crate) struct Parts {
     pub specials: Vec<(String, u32)>,
 }
 
-/// A byte-level BPE tokenizer. Cheap to share between threads by reference; encoding keeps no state.
+static TOKENIZERS: AtomicU64 = AtomicU64::new(0);
+
+/// A byte-level BPE tokenizer. Cheap to share between threads by reference: what encoding remembers is each thread's own
+/// (1.5 MB) and changes no id.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     parts: Parts,
-    byte_ids: [u32; 256],
+    /// Tells this one from all others of the process; clones, which encode alike, share it.
+    number: u64,
     pairs: PairTable,
     whole: WholeTable,
     vocab_size: usize,
@@ -49,6 +55,16 @@ impl Tokenizer {
             return Err(TokenizerError::format(
                 format,
                 format!("no token stands for the single byte 0x{byte:02X}"),
+            ));
+        }
+        let n_ranks = parts.merges.iter().map(|merge| merge.rank as usize + 1).max().unwrap_or(0);
+        if parts.tokens.len() > MAX_IDS || n_ranks > MAX_RANKS {
+            return Err(TokenizerError::format(
+                format,
+                format!(
+                    "{} tokens and {n_ranks} merges are more than the {MAX_IDS} and {MAX_RANKS} that can be encoded with",
+                    parts.tokens.len()
+                ),
             ));
         }
         parts.merges.sort_unstable();
@@ -72,9 +88,9 @@ impl Tokenizer {
             }
         }
         let past_specials = parts.specials.last().map_or(0, |(_, id)| *id as usize + 1);
-        let pairs = PairTable::new(parts.merges.iter().map(|m| (m.left, m.right, m.rank, m.id)));
+        let pairs = PairTable::new(parts.merges.iter().map(|m| (m.left, m.right, m.rank, m.id)), &byte_ids);
         let mut this = Self {
-            byte_ids,
+            number: TOKENIZERS.fetch_add(1, Ordering::Relaxed),
             pairs,
             whole: WholeTable::default(),
             vocab_size: parts.tokens.len().max(past_specials),
@@ -95,7 +111,7 @@ impl Tokenizer {
                 return !token.is_empty();
             }
             ids.clear();
-            merge_piece(&self.pairs, &self.byte_ids, token, &mut ids);
+            merge_piece(&self.pairs, token, &mut ids);
             ids == [*id]
         };
         let kept: Vec<u32> = (0..self.parts.tokens.len() as u32).filter(keep).collect();
@@ -111,14 +127,20 @@ impl Tokenizer {
 
     /// Appends the ids of `text` to `ids`, as [`Self::encode`].
     pub fn encode_into(&self, text: &str, ids: &mut Vec<u32>) {
-        self.parts.pattern.for_each(text, |piece| {
-            let piece = piece.as_bytes();
-            if let Some(id) = self.whole.get(piece, &self.parts.tokens) {
-                ids.push(id);
-            } else {
-                merge_piece(&self.pairs, &self.byte_ids, piece, ids);
-            }
+        Cache::with(self.number, |cache| {
+            let bytes = text.as_bytes();
+            self.parts.pattern.for_each_span(text, |at, end| cache.encode(self, bytes, at, end, ids));
         });
+    }
+
+    /// Appends the ids of one piece, whatever was encoded before.
+    #[inline]
+    pub(crate) fn encode_piece(&self, piece: &[u8], ids: &mut Vec<u32>) {
+        if let Some(id) = self.whole.get(piece, &self.parts.tokens) {
+            ids.push(id);
+        } else {
+            merge_piece(&self.pairs, piece, ids);
+        }
     }
 
     /// The bytes of `ids`, which need not be whole characters. A special token gives its name; an id outside of the
