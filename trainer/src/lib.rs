@@ -9,7 +9,7 @@
 //! | [`loader`], [`shards`] | what does a step read? |
 //! | [`pretrain`] | the loop |
 //! | [`checkpoint`] | how does a run survive being killed? |
-//! | [`evaluate`] | what did it learn? |
+//! | [`evaluate`], [`evals`] | what did it learn? |
 //! | [`generate`] | what does it write? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
 //! | [`progress`], [`random`] | helpers of the above |
@@ -21,6 +21,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod evals;
 pub mod evaluate;
 pub mod generate;
 pub mod loader;
