@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::depth;
+
 /// One training run, as written in a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +48,8 @@ pub enum Gelu {
 pub struct ModelConfig {
     /// `gpt2` or `llama3`.
     pub kind: ModelKind,
-    /// Transformer blocks.
+    /// Transformer blocks. Instead of this, `width`, `heads` and the lengths of a run, `depth = N` alone derives them
+    /// all: see [`crate::depth`].
     pub layers: usize,
     /// Query heads; must divide `width`.
     pub heads: usize,
@@ -337,14 +340,16 @@ impl RunConfig {
 
     /// As [`RunConfig::load`], from text.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
-        let config: Self = if overrides.is_empty() {
+        let mut table: toml::Table = toml::from_str(text)?;
+        for entry in overrides {
+            set(&mut table, entry)?;
+        }
+        let written = table.clone();
+        depth::fill(&mut table)?;
+        let config: Self = if overrides.is_empty() && table == written {
             // Straight from the text, so that a mistake is shown with its line.
             toml::from_str(text)?
         } else {
-            let mut table: toml::Table = toml::from_str(text)?;
-            for entry in overrides {
-                set(&mut table, entry)?;
-            }
             table.try_into()?
         };
         config.model.check()?;

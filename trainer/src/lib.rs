@@ -2,11 +2,12 @@
 //!
 //! | module | answers |
 //! |---|---|
-//! | [`config`] | what is a run asked to do? |
+//! | [`config`], [`depth`] | what is a run asked to do? |
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
 //! | [`loader`], [`shards`] | what does a step read? |
+//! | [`plan`] | what will a run cost? |
 //! | [`pretrain`] | the loop |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`], [`evals`] | what did it learn? |
@@ -20,6 +21,7 @@
 pub mod bench;
 pub mod checkpoint;
 pub mod config;
+pub mod depth;
 pub mod device;
 pub mod evals;
 pub mod evaluate;
@@ -28,6 +30,7 @@ pub mod loader;
 pub mod loss;
 pub mod model;
 pub mod optimizer;
+pub mod plan;
 pub mod pretrain;
 pub mod progress;
 pub mod random;

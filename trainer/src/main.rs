@@ -18,7 +18,7 @@ use gristmill_train::generate::{generate, prompt_ids};
 use gristmill_train::optimizer::Place;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
-use gristmill_train::{bench, device, evals, evaluate, progress, selftest, shards};
+use gristmill_train::{bench, device, evals, evaluate, plan, progress, selftest, shards};
 
 /// Pretrain, sample and measure small language models on Gristmill's token shards.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ struct Cli {
 enum Command {
     /// Train a model from token shards; ends with a checkpoint, its score and its samples.
     Pretrain(PretrainArgs),
+    /// What a run will cost: parameters, tokens, memory, and time on known hardware. Reads no data.
+    Plan(PlanArgs),
     /// Let a checkpoint continue a prompt.
     Sample(SampleArgs),
     /// Held-out loss and bits per byte of a checkpoint on token shards.
@@ -73,6 +75,19 @@ struct PretrainArgs {
     set: Vec<String>,
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct PlanArgs {
+    /// TOML file; see configs/train.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Ids in the tokenizer, specials included.
+    #[arg(long, value_name = "N", default_value_t = 50_257)]
+    vocabulary: usize,
+    /// Override a config key, for example model.depth=12.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 #[derive(Args)]
@@ -165,6 +180,7 @@ struct BenchArgs {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => run_pretrain(&args),
+        Command::Plan(args) => run_plan(&args),
         Command::Sample(args) => run_sample(&args),
         Command::Eval(args) => run_eval(&args),
         Command::Chat(args) => run_chat(&args),
@@ -220,6 +236,13 @@ fn run_pretrain(args: &PretrainArgs) -> Result<()> {
         summary.unigram_entropy,
         summary.unigram_val_loss
     )?;
+    Ok(())
+}
+
+fn run_plan(args: &PlanArgs) -> Result<()> {
+    let config = RunConfig::load(&args.config, &args.set)?;
+    ensure!(args.vocabulary >= 1, "--vocabulary 0: a tokenizer has at least one id");
+    write!(std::io::stdout().lock(), "{}", plan::describe(&config, args.vocabulary))?;
     Ok(())
 }
 

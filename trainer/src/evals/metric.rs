@@ -355,7 +355,7 @@ mod tests {
     use super::*;
 
     fn filtered(yaml: &str, text: &str) -> String {
-        let filters: Filters = serde_saphyr::from_str(&format!("name: f\nfilter: [{yaml}]")).unwrap();
+        let filters: Filters = serde_yaml_ng::from_str(&format!("name: f\nfilter: [{yaml}]")).unwrap();
         match filters.apply(&Answer::Text(text.into())).unwrap() {
             Answer::Text(text) => text,
             Answer::Likelihood { .. } => unreachable!(),
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn comparison_ignores_what_it_is_told_to() {
         let yaml = "metric: exact_match\nignore_case: true\nignore_punctuation: true\nregexes_to_ignore: [\",\", \"the \"]";
-        let metric: Metric = serde_saphyr::from_str(yaml).unwrap();
+        let metric: Metric = serde_yaml_ng::from_str(yaml).unwrap();
         assert_eq!(metric.cleaned("the Answer: 1,000.").unwrap(), "answer 1000");
     }
 }

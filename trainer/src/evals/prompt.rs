@@ -1,6 +1,8 @@
 //! From a document to what a model reads and what counts as right.
 
 use anyhow::{Context, Result, bail, ensure};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
@@ -67,7 +69,8 @@ impl<'a> Prompter<'a> {
     pub fn new(task: &'a Task) -> Self {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        templates.set_keep_trailing_newline(true);
+        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+        templates.set_syntax(syntax.expect("the delimiters are the usual ones"));
         templates.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         templates.add_filter("regex_replace", regex_replace);
         Self { task, templates }
@@ -249,7 +252,7 @@ impl<'a> Prompter<'a> {
     fn list(&self, template: &str, document: &Document) -> Result<Option<Vec<Value>>> {
         let inner = template.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
         let Some(expression) = inner.filter(|inner| !inner.contains("}}")) else { return Ok(None) };
-        let value = self.templates.compile_expression(expression)?.eval(document)?;
+        let value = self.templates.compile_expression(expression)?.eval(Serde(document))?;
         if value.kind() != minijinja::value::ValueKind::Seq {
             return Ok(None);
         }
@@ -258,21 +261,22 @@ impl<'a> Prompter<'a> {
 
     fn render(&self, template: &str, document: &Document) -> Result<String> {
         self.templates
-            .render_str(template, document)
+            .render_str(template, Serde(document))
             .with_context(|| format!("the template `{template}` does not fit the document's columns"))
     }
 }
 
 impl Item {
     fn of_text(request: Request, gold: Gold, text: &str) -> Self {
-        Self {
-            requests: vec![request],
-            choices: Vec::new(),
-            gold,
-            words: text.split_whitespace().count(),
-            bytes: text.len(),
-        }
+        Self { requests: vec![request], choices: Vec::new(), gold, words: words(text), bytes: text.len() }
     }
+}
+
+/// As the harness counts them: pieces between runs of white space, which may be empty at both ends.
+fn words(text: &str) -> usize {
+    let outer =
+        usize::from(text.starts_with(char::is_whitespace)) + usize::from(text.ends_with(char::is_whitespace));
+    (text.split_whitespace().count() + outer).max(1)
 }
 
 fn no_choice(index: usize, n: usize) -> String {
@@ -306,6 +310,6 @@ fn regex_replace(text: String, pattern: String, replacement: String) -> Result<S
     let regex = fancy_regex::Regex::new(&pattern).map_err(invalid)?;
     // Python writes groups as \1.
     let expander = fancy_regex::Expander::python();
-    let expand = |captures: &fancy_regex::Captures<'_>| expander.expansion(&replacement, captures);
+    let expand = |captures: &fancy_regex::Captures<'_, str>| expander.expansion(&replacement, captures);
     regex.try_replacen(&text, 0, expand).map(std::borrow::Cow::into_owned).map_err(invalid)
 }

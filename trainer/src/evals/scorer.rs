@@ -300,7 +300,8 @@ mod tests {
             Request::Generate("the mill".into()),
         ];
         let requests: Vec<&Request> = requests.iter().collect();
-        let generation = Generation { max_gen_toks: 5, ..Generation::default() };
+        let mut generation = Generation::default();
+        generation.max_gen_toks = 5;
         let answers = answer(&at_once, &requests, &generation).unwrap();
         for (a, b) in answers.iter().zip(answer(&alone, &requests, &generation).unwrap()) {
             match (a, b) {

@@ -229,7 +229,7 @@ impl Task {
             !text.contains("!function"),
             "`!function` runs Python code, which is not supported: write the field as a Jinja template"
         );
-        let file: TaskFile = serde_saphyr::from_str(text)?;
+        let file: TaskFile = serde_yaml_ng::from_str(text)?;
         ensure!(
             file.dataset_path == "json",
             "`dataset_path: {}`: only `json` is known, with `dataset_kwargs: {{data_files: FILE.jsonl}}`",
