@@ -7,6 +7,8 @@ use gristmill_corpus::pack_plan::{MixtureSource, Packing};
 use gristmill_tokenizer::conversation::Template;
 use serde::{Deserialize, Serialize};
 
+use crate::depth;
+
 /// One training run, as written in a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,7 +132,8 @@ pub enum Gelu {
 pub struct ModelConfig {
     /// `gpt2` or `llama3`.
     pub kind: ModelKind,
-    /// Transformer blocks.
+    /// Transformer blocks. Instead of this, `width`, `heads` and the lengths of a run, `depth = N` alone derives them
+    /// all: see [`crate::depth`].
     pub layers: usize,
     /// Query heads; must divide `width`.
     pub heads: usize,
@@ -425,7 +428,18 @@ impl RunConfig {
 
     /// As [`RunConfig::load`], from text.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
-        let config: Self = read(text, overrides)?;
+        let mut table: toml::Table = toml::from_str(text)?;
+        for entry in overrides {
+            set(&mut table, entry)?;
+        }
+        let written = table.clone();
+        depth::fill(&mut table)?;
+        let config: Self = if overrides.is_empty() && table == written {
+            // Straight from the text, so that a mistake is shown with its line.
+            toml::from_str(text)?
+        } else {
+            table.try_into()?
+        };
         config.model.check()?;
         config.train.check()?;
         config.sample.check()?;

@@ -2,15 +2,16 @@
 //!
 //! | module | answers |
 //! |---|---|
-//! | [`config`] | what is a run asked to do? |
+//! | [`config`], [`depth`] | what is a run asked to do? |
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
 //! | [`loader`], [`shards`], [`packing`] | what does a step read? |
+//! | [`plan`] | what will a run cost? |
 //! | [`pretrain`] | the loop |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
-//! | [`evaluate`] | what did it learn? |
+//! | [`evaluate`], [`evals`] | what did it learn? |
 //! | [`generate`] | what does it write? |
 //! | [`chat`] | what does it answer? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
@@ -24,7 +25,9 @@ pub mod chat;
 pub mod checkpoint;
 pub mod config;
 pub mod conversations;
+pub mod depth;
 pub mod device;
+pub mod evals;
 pub mod evaluate;
 pub mod generate;
 pub mod loader;
@@ -33,6 +36,7 @@ pub mod loss;
 pub mod model;
 pub mod optimizer;
 pub mod packing;
+pub mod plan;
 pub mod pretrain;
 pub mod progress;
 pub mod random;

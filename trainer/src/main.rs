@@ -16,6 +16,8 @@ use gristmill_tokenizer::Tokenizer;
 use gristmill_train::chat::{ChatModel, End, Session, Validity};
 use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
 use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig};
+use gristmill_train::evals::scorer::CheckpointModel;
+use gristmill_train::evals::task::Task;
 use gristmill_train::generate::{generate, prompt_ids};
 use gristmill_train::model::{Model, Weights};
 use gristmill_train::optimizer::Place;
@@ -23,7 +25,9 @@ use gristmill_train::packing::Comparison;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
 use gristmill_train::sft::{FineTuning, sft};
-use gristmill_train::{bench, chat, conversations, device, evaluate, selftest, shards};
+use gristmill_train::{
+    bench, chat, conversations, device, evals, evaluate, plan, progress, selftest, shards,
+};
 
 /// Pretrain, sample and measure small language models on Gristmill's token shards.
 #[derive(Parser)]
@@ -39,6 +43,8 @@ enum Command {
     Pretrain(PretrainArgs),
     /// Make a chat model of a base model: learn from conversations what the assistant writes.
     Sft(SftArgs),
+    /// What a run will cost: parameters, tokens, memory, and time on known hardware. Reads no data.
+    Plan(PlanArgs),
     /// Let a checkpoint continue a prompt.
     Sample(SampleArgs),
     /// Held-out loss and bits per byte of a checkpoint on token shards.
@@ -124,6 +130,19 @@ struct PackArgs {
 }
 
 #[derive(Args)]
+struct PlanArgs {
+    /// TOML file; see configs/train.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Ids in the tokenizer, specials included.
+    #[arg(long, value_name = "N", default_value_t = 50_257)]
+    vocabulary: usize,
+    /// Override a config key, for example model.depth=12.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Args)]
 struct DrawArgs {
     /// A checkpoint directory, or the --out directory of a run.
     #[arg(long, value_name = "DIR")]
@@ -197,12 +216,21 @@ struct EvalArgs {
     /// A checkpoint directory, or the --out directory of a run.
     #[arg(long, value_name = "DIR")]
     checkpoint: PathBuf,
-    /// Directory with train-*.bin and val-*.bin.
-    #[arg(long, value_name = "DIR")]
-    shards: PathBuf,
-    /// Score at most so many tokens; 0 scores the whole split.
+    /// Directory with train-*.bin and val-*.bin: held-out loss and bits per byte.
+    #[arg(long, value_name = "DIR", required_unless_present = "tasks")]
+    shards: Option<PathBuf>,
+    /// Score at most so many tokens of the shards; 0 scores the whole split.
     #[arg(long, default_value_t = 0, value_name = "N")]
     tokens: u64,
+    /// Task files in lm-evaluation-harness's format, or folders of them, such as configs/eval.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    tasks: Vec<PathBuf>,
+    /// Where the tasks' data files lie. Default: beside each task file.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Ask about at most so many documents of each task; 0 asks about all.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    limit: usize,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -229,6 +257,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => run_pretrain(&args),
         Command::Sft(args) => run_sft(&args),
+        Command::Plan(args) => run_plan(&args),
         Command::Sample(args) => run_sample(&args),
         Command::Eval(args) => run_eval(&args),
         Command::Pack(args) => run_pack(&args),
@@ -340,6 +369,13 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     Ok(())
 }
 
+fn run_plan(args: &PlanArgs) -> Result<()> {
+    let config = RunConfig::load(&args.config, &args.set)?;
+    ensure!(args.vocabulary >= 1, "--vocabulary 0: a tokenizer has at least one id");
+    write!(std::io::stdout().lock(), "{}", plan::describe(&config, args.vocabulary))?;
+    Ok(())
+}
+
 /// A checkpoint directory itself, or the one inside the directory of a run.
 fn open_checkpoint(path: &Path) -> Result<Checkpoint> {
     let inside = checkpoint::latest(&path.join("checkpoint"));
@@ -389,29 +425,45 @@ fn run_eval(args: &EvalArgs) -> Result<()> {
     let (device, _) = device::open(&args.device.device)?;
     let checkpoint = open_checkpoint(&args.checkpoint)?;
     let tokenizer = checkpoint.tokenizer()?;
-    let splits = shards::open(&args.shards, &tokenizer, &args.checkpoint.display().to_string())?;
     let (model, weights) = checkpoint.model(&device)?;
-    let rows = checkpoint.state.config.train.batch;
-    let score = evaluate::score(&model, &weights, &splits.val, &tokenizer, rows, args.tokens)?;
-    ensure!(score.tokens > 0, "the validation split in `{}` is empty", args.shards.display());
-    let unigrams = evaluate::unigrams(&splits.train, &splits.val, model.vocabulary)?;
     let mut out = std::io::stdout().lock();
+    let mut report = serde_json::Map::new();
+    if let Some(folder) = &args.shards {
+        let splits = shards::open(folder, &tokenizer, &args.checkpoint.display().to_string())?;
+        let rows = checkpoint.state.config.train.batch;
+        let score = evaluate::score(&model, &weights, &splits.val, &tokenizer, rows, args.tokens)?;
+        ensure!(score.tokens > 0, "the validation split in `{}` is empty", folder.display());
+        let unigrams = evaluate::unigrams(&splits.train, &splits.val, model.vocabulary)?;
+        if args.json {
+            for (name, value) in [
+                ("val_loss", score.loss.into()),
+                ("bits_per_byte", score.bits_per_byte.into()),
+                ("val_tokens", score.tokens.into()),
+                ("val_bytes", score.bytes.into()),
+                ("unigram_entropy", unigrams.entropy.into()),
+                ("unigram_val_loss", unigrams.val_loss.into()),
+            ] {
+                report.insert(name.into(), value);
+            }
+        } else {
+            writeln!(out, "validation loss    {:.4} nats/token over {} tokens", score.loss, score.tokens)?;
+            writeln!(out, "bits per byte      {:.4} over {} bytes", score.bits_per_byte, score.bytes)?;
+            writeln!(out, "unigram entropy    {:.4} nats/token of both splits", unigrams.entropy)?;
+            writeln!(out, "unigram model      {:.4} nats/token on the validation split", unigrams.val_loss)?;
+        }
+    }
+    if !args.tasks.is_empty() {
+        let model = CheckpointModel::new(&model, &weights, &tokenizer);
+        let scores = run_tasks(args, &model)?;
+        if args.json {
+            report.insert("tasks".into(), serde_json::to_value(&scores)?);
+        } else {
+            write!(out, "{}", printable(&evals::run::table(&scores)))?;
+        }
+    }
     if args.json {
-        let report = serde_json::json!({
-            "val_loss": score.loss,
-            "bits_per_byte": score.bits_per_byte,
-            "val_tokens": score.tokens,
-            "val_bytes": score.bytes,
-            "unigram_entropy": unigrams.entropy,
-            "unigram_val_loss": unigrams.val_loss,
-            "step": checkpoint.state.step,
-        });
-        writeln!(out, "{report}")?;
-    } else {
-        writeln!(out, "validation loss    {:.4} nats/token over {} tokens", score.loss, score.tokens)?;
-        writeln!(out, "bits per byte      {:.4} over {} bytes", score.bits_per_byte, score.bytes)?;
-        writeln!(out, "unigram entropy    {:.4} nats/token of both splits", unigrams.entropy)?;
-        writeln!(out, "unigram model      {:.4} nats/token on the validation split", unigrams.val_loss)?;
+        report.insert("step".into(), checkpoint.state.step.into());
+        writeln!(out, "{}", serde_json::Value::Object(report))?;
     }
     Ok(())
 }
@@ -494,6 +546,20 @@ fn run_eval_chat(args: &EvalChatArgs) -> Result<()> {
         val.len()
     )?;
     print_validity(&mut out, &format)
+}
+
+fn run_tasks(args: &EvalArgs, model: &CheckpointModel<'_>) -> Result<Vec<evals::run::Score>> {
+    let mut scores = Vec::new();
+    // All are read before the first is run: a mistake in the last shows at once.
+    let files = evals::run::task_files(&args.tasks)?;
+    let tasks =
+        files.iter().map(|file| Task::load(file, args.data.as_deref())).collect::<Result<Vec<_>>>()?;
+    for task in &tasks {
+        let bar = progress::documents(&task.name, task.documents.len());
+        scores.extend(evals::run::run(task, model, args.limit, |done| bar.set_position(done as u64))?);
+        bar.finish_and_clear();
+    }
+    Ok(scores)
 }
 
 fn run_chat(args: &ChatArgs) -> Result<()> {

@@ -11,6 +11,14 @@ use crate::step::StepReport;
 /// At most so many step lines where there is no terminal.
 const LINES: u64 = 20;
 
+/// A bar over the documents of an evaluation; on a terminal only.
+pub fn documents(task: &str, n: usize) -> ProgressBar {
+    let bar = ProgressBar::new(n as u64).with_message(task.to_owned());
+    let template = "{bar:30} {pos}/{len} documents  {msg}  ETA {eta}";
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is fixed and valid"));
+    bar
+}
+
 /// Progress of one run.
 pub struct Progress {
     bar: Option<ProgressBar>,
