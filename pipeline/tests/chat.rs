@@ -1,5 +1,5 @@
-//! From documents and conversations to a chat model in one recipe: it answers, nothing is done twice, and a changed
-//! fine-tuning retrains the chat model alone.
+//! From documents and conversations to a chat model in one recipe: it answers, nothing is done twice, and a
+//! changed fine-tuning retrains the chat model alone.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -125,6 +125,17 @@ fn one_recipe_goes_to_a_chat_model_and_reruns_do_what_changed() {
     let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
     assert_eq!(answer["prompt"], "Word 1?");
     assert!(answer["ended"].is_boolean() && answer["text"].is_string(), "{answer}");
+
+    // Measured again from the checkpoint, it is what the run said.
+    let trainer = Path::new(env!("CARGO_BIN_EXE_gristmill")).with_file_name("gristmill-train");
+    let measured = Command::new(trainer)
+        .current_dir(&path)
+        .args(["eval-chat", "--checkpoint", "out/sft", "--shards", "out/conversation_shards", "--json"])
+        .output()
+        .unwrap();
+    let measured: Value = serde_json::from_slice(&measured.stdout).unwrap();
+    assert_eq!(measured["val_loss"], summary["val_loss"]);
+    assert_eq!(measured["format"]["prompts"], summary["val_conversations"]);
 
     let again = gristmill(&path, &["run", "chat.toml", "--out", "out"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("nothing to do"));

@@ -18,21 +18,24 @@ use crate::stage::{
     StageError,
 };
 
-/// Renders `messages` by a template and writes token shards with a loss mask, in a seeded global order, for `sft`.
+/// Renders `messages` by a template and writes token shards with a loss mask, in a seeded global order, for
+/// `sft`.
 ///
-/// Every conversation begins with BOS. Special ids come from the template alone: content that quotes `<|iam_end|>` gets ordinary
-/// ids. The mask (`.mask`, a byte a token in the layout of the payload) is 1 exactly on what the assistant writes: its content and
-/// the token that ends its turn. Conversations with the same first question are all learnt from or all held out. `messages`
-/// is what is rendered: stages above that rewrite `text` do not change it, stages that drop documents do drop it.
+/// Every conversation begins with BOS. Special ids come from the template alone: content that quotes
+/// `<|iam_end|>` gets ordinary ids. The mask (`.mask`, a byte a token in the layout of the payload) is 1
+/// exactly on what the assistant writes: its content and the token that ends its turn. Conversations with the
+/// same first question are all learnt from or all held out. `messages` is what is rendered: stages above that
+/// rewrite `text` do not change it, stages that drop documents do drop it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConversationShards {
-    /// The tokenizer: `{ stage = "tokenizer_train" }`, or a `tokenizer.json` or tiktoken file relative to the recipe. It must have
-    /// the template's special tokens; those that `tokenizer_train` makes have the default template's.
+    /// The tokenizer: `{ stage = "tokenizer_train" }`, or a `tokenizer.json` or tiktoken file relative to the
+    /// recipe. It must have the template's special tokens; those that `tokenizer_train` makes have the
+    /// default template's.
     pub tokenizer: ArtefactRef,
-    /// How one message is written: `{role}` and `{content}` stand for what it has, `<|…|>` for special tokens, the rest is
-    /// ordinary text. A special token must follow `{content}`: it ends the turn. ChatML is
-    /// `"<|im_start|>{role}\n{content}<|im_end|>\n"`.
+    /// How one message is written: `{role}` and `{content}` stand for what it has, `<|…|>` for special
+    /// tokens, the rest is ordinary text. A special token must follow `{content}`: it ends the turn. ChatML
+    /// is `"<|im_start|>{role}\n{content}<|im_end|>\n"`.
     #[serde(default = "default_template")]
     pub template: String,
     /// Share of all first questions whose conversations are held out, 0 to 1.
@@ -222,7 +225,8 @@ struct Encoder {
 }
 
 impl Encoder {
-    /// Whether a conversation is held out: by its first question, so that no rerun moves it and no question is on both sides.
+    /// Whether a conversation is held out: by its first question, so that no rerun moves it and no question
+    /// is on both sides.
     fn is_held_out(&self, messages: &[Message]) -> bool {
         let question = messages.iter().find(|message| message.role == Role::User);
         let hash = xxh3_64(question.map_or("", |message| message.content.trim()).as_bytes());

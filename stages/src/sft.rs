@@ -13,16 +13,17 @@ use crate::stage::{
     ArtefactRef, Artefacts, BuildContext, Declares, Process, Reason, Runtime, Shape, StageConfig, StageError,
 };
 
-/// Fine-tunes a base model on the conversation shards of the stage above and keeps the chat model's checkpoint, metrics and
-/// samples. `gristmill chat --checkpoint` talks to it.
+/// Fine-tunes a base model on the conversation shards of the stage above and keeps the chat model's
+/// checkpoint, metrics and samples. `gristmill chat --checkpoint` talks to it.
 ///
-/// Runs `gristmill-train sft` as a process of its own: loss on what the assistant writes only, conversations packed into rows
-/// without seeing each other. A run that was killed goes on from its last checkpoint and ends with the same weights.
+/// Runs `gristmill-train sft` as a process of its own: loss on what the assistant writes only, conversations
+/// packed into rows without seeing each other. A run that was killed goes on from its last checkpoint and
+/// ends with the same weights.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sft {
-    /// The model to begin with: `{ stage = "pretrain" }`, or the folder of a checkpoint or of a training run, relative to the
-    /// recipe. It must have been trained with the tokenizer of the conversations.
+    /// The model to begin with: `{ stage = "pretrain" }`, or the folder of a checkpoint or of a training run,
+    /// relative to the recipe. It must have been trained with the tokenizer of the conversations.
     pub base: ArtefactRef,
     /// The training configuration, a TOML file such as `train/sft-tiny.toml`, relative to the recipe.
     pub config: String,

@@ -1,5 +1,5 @@
-//! Sources of conversations over published files: how many conversations each gives, that none is lost without a word, and
-//! that every one of them is rendered with a mask on what its assistant writes.
+//! Sources of conversations over published files: how many conversations each gives, that none is lost
+//! without a word, and that every one of them is rendered with a mask on what its assistant writes.
 
 use std::path::{Path, PathBuf};
 
@@ -70,8 +70,9 @@ fn check(
         let learnt: Vec<u32> =
             ids.iter().zip(&mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| *id).collect();
         let answers = messages.iter().filter(|message| message.role == Role::Assistant && message.learn);
-        let expected: String = answers.map(|message| format!("{}<|iam_end|>", message.content)).collect();
-        assert_eq!(tokenizer.decode_lossy(&learnt), expected, "{file} {id}");
+        let expected: Vec<String> =
+            answers.map(|message| format!("{}<|iam_end|>", message.content)).collect();
+        assert_eq!(tokenizer.decode_lossy(&learnt), expected.concat(), "{file} {id}");
     }
     conversations
 }

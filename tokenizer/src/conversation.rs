@@ -1,9 +1,9 @@
 //! A conversation as tokens: which ids stand for its messages, and which of them the assistant writes.
 //!
 //! A [`Template`] says how one message is written, with special tokens around what it holds:
-//! `<|iam_start|>{role}<|iam_sep|>{content}<|iam_end|>`. Special ids come from the template alone: content that quotes
-//! `<|iam_end|>` encodes to ordinary ids, so that nobody can end somebody else's turn. The mask is 1 exactly on what an
-//! assistant writes: its content and the special token that ends it.
+//! `<|iam_start|>{role}<|iam_sep|>{content}<|iam_end|>`. Special ids come from the template alone: content
+//! that quotes `<|iam_end|>` encodes to ordinary ids, so that nobody can end somebody else's turn. The mask
+//! is 1 exactly on what an assistant writes: its content and the special token that ends it.
 
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +67,9 @@ impl Message {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
-    /// One message: `{role}` and `{content}` stand for what it has, `<|…|>` and the tokenizer's other special tokens for
-    /// themselves, the rest is ordinary text. A special token must follow `{content}`: it ends the turn.
+    /// One message: `{role}` and `{content}` stand for what it has, `<|…|>` and the tokenizer's other special
+    /// tokens for themselves, the rest is ordinary text. A special token must follow `{content}`: it ends the
+    /// turn.
     pub message: String,
 }
 
@@ -106,8 +107,8 @@ impl Template {
     /// Looks the template's special tokens up in `tokenizer`.
     ///
     /// # Errors
-    /// [`TokenizerError::Options`] when the template has no place for a role or a content, does not end its turns, or has
-    /// special tokens that the tokenizer lacks.
+    /// [`TokenizerError::Options`] when the template has no place for a role or a content, does not end its
+    /// turns, or has special tokens that the tokenizer lacks.
     pub fn for_tokenizer(&self, tokenizer: &Tokenizer) -> Result<ChatFormat, TokenizerError> {
         let wrong = |why: String| TokenizerError::Options(format!("template `{}`: {why}", self.message));
         let pieces = pieces(&self.message, tokenizer);
@@ -181,7 +182,8 @@ impl Template {
     }
 }
 
-/// Cuts a template's text. Whatever looks like `<|…|>` is meant as a special token, as is every special token's name.
+/// Cuts a template's text. Whatever looks like `<|…|>` is meant as a special token, as is every special
+/// token's name.
 fn pieces<'a>(text: &'a str, tokenizer: &Tokenizer) -> Vec<Piece<'a>> {
     let mut pieces = Vec::new();
     let (mut at, mut plain) = (0, 0);
@@ -222,8 +224,8 @@ impl ChatFormat {
         self.end
     }
 
-    /// Appends a conversation's ids, BOS first, and one byte for each of them: 1 on what an assistant writes (content and
-    /// end of turn, of messages that are to be learnt), 0 elsewhere.
+    /// Appends a conversation's ids, BOS first, and one byte for each of them: 1 on what an assistant writes
+    /// (content and end of turn, of messages that are to be learnt), 0 elsewhere.
     pub fn render(
         &self,
         tokenizer: &Tokenizer,
@@ -244,7 +246,8 @@ impl ChatFormat {
         mask.resize(ids.len(), 0);
     }
 
-    /// What a model reads to write the assistant's next message: the conversation so far and the message's header.
+    /// What a model reads to write the assistant's next message: the conversation so far and the message's
+    /// header.
     pub fn prompt(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Vec<u32> {
         let (mut ids, mut mask) = (Vec::new(), Vec::new());
         self.render(tokenizer, messages, &mut ids, &mut mask);

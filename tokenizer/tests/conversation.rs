@@ -1,4 +1,5 @@
-//! Conversations as tokens: the golden file says which ids and which mask; what a template cannot be is said by name.
+//! Conversations as tokens: the golden file says which ids and which mask; what a template cannot be is said
+//! by name.
 
 use gristmill_tokenizer::conversation::{Message, Role, Template};
 use gristmill_tokenizer::{Pattern, PretokenCounts, Tokenizer, TrainOptions, train};
@@ -109,7 +110,8 @@ fn messages_read_and_write_as_json() {
 }
 
 proptest! {
-    /// Whatever a message quotes, special ids stand where the template has them, and the mask is on answers alone.
+    /// Whatever a message quotes, special ids stand where the template has them, and the mask is on answers
+    /// alone.
     #[test]
     fn content_never_makes_a_special_token(
         contents in proptest::collection::vec(

@@ -1,4 +1,5 @@
-//! A conversation with a chat model: turns rendered by the checkpoint's template, answers up to the token that ends them.
+//! A conversation with a chat model: turns rendered by the checkpoint's template, answers up to the token
+//! that ends them.
 
 use anyhow::{Context, Result, bail, ensure};
 use gristmill_tokenizer::Tokenizer;
@@ -92,8 +93,8 @@ impl ChatModel<'_> {
         Ok(Answer { ids, end: End::Length })
     }
 
-    /// The prompt for an answer to these messages. Where they are too long to leave the model `room` tokens, the oldest turns
-    /// are forgotten first, the system's message never.
+    /// The prompt for an answer to these messages. Where they are too long to leave the model `room` tokens,
+    /// the oldest turns are forgotten first, the system's message never.
     pub fn prompt(&self, messages: &[Message], room: usize) -> Result<Vec<u32>> {
         let context = self.model.config.context;
         let n_system = messages.iter().take_while(|message| message.role == Role::System).count();
@@ -126,8 +127,8 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Says `text` and lets the model answer; `show` sees the answer's text as it grows, in whole characters. Both turns are
-    /// remembered.
+    /// Says `text` and lets the model answer; `show` sees the answer's text as it grows, in whole characters.
+    /// Both turns are remembered.
     pub fn say(
         &mut self,
         text: &str,
@@ -188,10 +189,11 @@ pub struct Validity {
     pub exact: u64,
 }
 
-/// Asks the last question of the first `limit` held-out conversations (0: of all) and looks at the form of the answers.
+/// Asks the last question of the first `limit` held-out conversations (0: of all) and looks at the form of
+/// the answers.
 ///
-/// The prompt is the conversation up to the last stretch that the assistant writes; those that do not fit into the context
-/// with an answer of one token are not asked.
+/// The prompt is the conversation up to the last stretch that the assistant writes; those that do not fit
+/// into the context with an answer of one token are not asked.
 pub fn validity(
     chat: &ChatModel<'_>,
     conversations: &Conversations,

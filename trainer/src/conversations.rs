@@ -1,8 +1,9 @@
 //! The conversations that fine-tuning reads: shards with loss masks, packed into rows.
 //!
-//! A row holds whole conversations side by side, by best fit. They do not see each other: attention stays inside a
-//! conversation, and positions begin with 0 in each, as they do when the finished model answers one alone. So a
-//! conversation's loss is the same wherever it is packed. One that is longer than the context is cut off there.
+//! A row holds whole conversations side by side, by best fit. They do not see each other: attention stays
+//! inside a conversation, and positions begin with 0 in each, as they do when the finished model answers one
+//! alone. So a conversation's loss is the same wherever it is packed. One that is longer than the context is
+//! cut off there.
 
 use std::path::Path;
 
@@ -31,8 +32,8 @@ pub struct Splits {
     pub fingerprint: String,
 }
 
-/// Opens the conversations in `folder` for rows of `context` tokens, and errors where another tokenizer wrote them, where
-/// there are no masks, or where a mask is all zeros or all ones.
+/// Opens the conversations in `folder` for rows of `context` tokens, and errors where another tokenizer wrote
+/// them, where there are no masks, or where a mask is all zeros or all ones.
 ///
 /// `name` is what to call the tokenizer in the error.
 pub fn open(folder: &Path, tokenizer: &Tokenizer, name: &str, context: usize) -> Result<Splits> {
@@ -150,7 +151,8 @@ impl Conversations {
         Ok((ids, shard.document_mask(document)?.expect("opening checks that masks are there")))
     }
 
-    /// `rows` rows beginning with the run's `first_row`-th, each epoch in another seeded order: a pure function.
+    /// `rows` rows beginning with the run's `first_row`-th, each epoch in another seeded order: a pure
+    /// function.
     pub fn batch(&self, first_row: u64, rows: usize, seed: u64) -> Result<Batch> {
         let n = self.n_rows();
         let shuffled = (first_row..first_row + rows as u64).map(|row| {

@@ -1,10 +1,11 @@
-//! Low-rank adapters (Hu et al. 2021): the base's matrices stay as they are, and what is learnt is added to them as a
-//! product of two thin ones.
+//! Low-rank adapters (Hu et al. 2021): the base's matrices stay as they are, and what is learnt is added to
+//! them as a product of two thin ones.
 //!
-//! A matrix W (inputs, outputs) becomes W + (alpha / rank) A B, with A (inputs, rank) and B (rank, outputs). A begins as
-//! noise and B as zeros, so that the first step begins with the base model. The forward pass reads the merged matrix: with
-//! its gradient G, A's is (alpha / rank) G Bᵀ and B's (alpha / rank) Aᵀ G. A checkpoint's weights are the merged ones; what
-//! a resume needs besides (base matrices, A, B and their moments) lies in its optimiser file.
+//! A matrix W (inputs, outputs) becomes W + (alpha / rank) A B, with A (inputs, rank) and B (rank, outputs).
+//! A begins as noise and B as zeros, so that the first step begins with the base model. The forward pass
+//! reads the merged matrix: with its gradient G, A's is (alpha / rank) G Bᵀ and B's (alpha / rank) Aᵀ G. A
+//! checkpoint's weights are the merged ones; what a resume needs besides (base matrices, A, B and their
+//! moments) lies in its optimiser file.
 
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
@@ -147,7 +148,8 @@ pub fn parameters(model: &Model, targets: &[usize], rank: usize) -> Vec<Paramete
     targets.iter().flat_map(pair).collect()
 }
 
-/// The matrices that a configuration names: those inside the blocks whose names hold one of its words, or all of them.
+/// The matrices that a configuration names: those inside the blocks whose names hold one of its words, or all
+/// of them.
 pub fn targets(model: &Model, lora: &LoraConfig) -> Result<Vec<usize>> {
     let inside = model.parameters.iter().enumerate().filter(|(index, parameter)| {
         parameter.decayed && parameter.shape.len() == 2 && *index != model.head_index()

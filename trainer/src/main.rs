@@ -586,7 +586,7 @@ fn run_chat(args: &ChatArgs) -> Result<()> {
     let mut lines = Lines::new(args.prompt.as_deref());
     let mut out = std::io::stdout().lock();
     let mut turn = 0;
-    while let Some(line) = lines.next()? {
+    while let Some(line) = lines.read()? {
         if line == "/reset" {
             session.reset();
             continue;
@@ -632,7 +632,7 @@ impl<'a> Lines<'a> {
         Self { given, input: given.is_none().then(|| std::io::stdin().lock().lines()) }
     }
 
-    fn next(&mut self) -> Result<Option<String>> {
+    fn read(&mut self) -> Result<Option<String>> {
         let Some(input) = &mut self.input else { return Ok(self.given.take().map(str::to_owned)) };
         if std::io::stdin().is_terminal() {
             eprint!("> ");
@@ -656,7 +656,7 @@ fn continue_lines(
     let mut lines = Lines::new(args.prompt.as_deref());
     let mut out = std::io::stdout().lock();
     let mut turn = 0;
-    while let Some(line) = lines.next()? {
+    while let Some(line) = lines.read()? {
         let mut random = Random::named(args.draw.seed, &format!("chat/{turn}"));
         turn += 1;
         let prompt = prompt_ids(tokenizer, &line);

@@ -1,8 +1,8 @@
 //! Fine-tuning: a base checkpoint and conversations to a chat checkpoint, by the same loop as pretraining.
 //!
-//! The loss is on what the assistant writes, divided by the number of those tokens in a step's window. The moments start
-//! anew; weights, template and the base's checksum are in the checkpoint, so that it alone can chat, and so that a resume
-//! over another base is refused.
+//! The loss is on what the assistant writes, divided by the number of those tokens in a step's window. The
+//! moments start anew; weights, template and the base's checksum are in the checkpoint, so that it alone can
+//! chat, and so that a resume over another base is refused.
 
 use std::path::Path;
 

@@ -89,6 +89,18 @@ fn the_example_configs_train_and_what_they_leave_can_be_used() {
         assert!(samples.status.success(), "{}", text(&samples.stderr));
         assert_eq!(text(&samples.stdout).lines().count(), 2);
         assert_eq!(samples.stdout, run(&sample).stdout);
+        // A base model's chat continues what it is given, and has no turns for a system to begin.
+        let chat = ["chat", "--checkpoint", &out, "--prompt", "The", "--tokens", "4"];
+        let line = run(&[&chat[..], &["--json"]].concat());
+        let line: serde_json::Value = serde_json::from_slice(&line.stdout).unwrap();
+        assert_eq!((line["ids"].as_array().unwrap().len(), &line["ended"]), (4, &false.into()));
+        let refused = run(&[&chat[..], &["--system", "Be brief."]].concat());
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(
+            text(&refused.stderr).contains("--system: this is a base model"),
+            "{}",
+            text(&refused.stderr)
+        );
         let eval = run(&["eval", "--checkpoint", &out, "--shards", &shards, "--json"]);
         let report: serde_json::Value = serde_json::from_slice(&eval.stdout).unwrap();
         assert_eq!(report["val_loss"].as_f64(), Some(summary.val_loss));

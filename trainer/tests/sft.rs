@@ -1,5 +1,5 @@
-//! Fine-tuning: the loss is on what the assistant writes and on nothing else, conversations in one row do not see each other,
-//! a killed run leaves no trace, and a small model learns to answer and to end its turn.
+//! Fine-tuning: the loss is on what the assistant writes and on nothing else, conversations in one row do not
+//! see each other, a killed run leaves no trace, and a small model learns to answer and to end its turn.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -470,8 +470,8 @@ fn gradients_of_adapters_agree_with_finite_differences() {
         let scale = (1.0 / batch.n_targets() as f64) as f32;
         let (_, of_model) = gradients_of(&model, &weights, &batch, scale, Place::Host);
         let gradients = adapters.gradients(&of_model);
-        for i in 0..adapters.parameters.len() {
-            let gradient = gradients[i].to_data().try_into_vec::<f32>().unwrap();
+        for (i, gradient) in gradients.iter().enumerate() {
+            let gradient = gradient.to_data().try_into_vec::<f32>().unwrap();
             let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
             let start = adapters.values.0[i].clone();
             let mut at = |distance: f64| {

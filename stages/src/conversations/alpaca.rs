@@ -11,12 +11,14 @@ use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
 };
 
-/// Reads instructions with their answers, JSON lines with `instruction`, `input` and `output`, as Alpaca has them.
+/// Reads instructions with their answers, JSON lines with `instruction`, `input` and `output`, as Alpaca has
+/// them.
 ///
-/// Each makes a conversation of one question and one answer. The question is the instruction and, behind an empty line, the
-/// input where there is one; the words that Alpaca puts around both are not added, and are taken off where a row has
-/// them already (Dolly's and others' `prompt`). A row with `instances`, as self-instruct's, makes a conversation each. A field `system` is the system's
-/// message. Writes `messages` and a readable `text`; `offset` is the line number, beginning with 1.
+/// Each makes a conversation of one question and one answer. The question is the instruction and, behind an
+/// empty line, the input where there is one; the words that Alpaca puts around both are not added, and are
+/// taken off where a row has them already (Dolly's and others' `prompt`). A row with `instances`, as
+/// self-instruct's, makes a conversation each. A field `system` is the system's message. Writes `messages`
+/// and a readable `text`; `offset` is the line number, beginning with 1.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Alpaca {
@@ -110,8 +112,8 @@ impl Instructions {
     }
 }
 
-/// Instruction and input of a prompt in Alpaca's words (`### Instruction:` … `### Input:` … `### Response:`); any other
-/// text as it is.
+/// Instruction and input of a prompt in Alpaca's words (`### Instruction:` … `### Input:` … `### Response:`);
+/// any other text as it is.
 fn unwrapped(prompt: &str) -> (&str, Option<&str>) {
     let inner = prompt
         .split_once("### Instruction:\n")
@@ -164,9 +166,9 @@ mod tests {
             r#"{"paths": [], "instruction_field": "prompt", "output_field": "response"}"#,
         )
         .unwrap();
-        let lines = r####"{"prompt": "Below is an instruction.\n\n### Instruction:\nWhat is tea?\n\n### Response:\n", "response": "A drink."}
+        let lines = r#"{"prompt": "Below is an instruction.\n\n### Instruction:\nWhat is tea?\n\n### Response:\n", "response": "A drink."}
 {"prompt": "Below.\n\n### Instruction:\nCount.\n\n### Input:\na b\n\n### Response:", "response": "2"}
-{"prompt": "What does ### Instruction: mean?", "response": "A heading."}"####;
+{"prompt": "What does ### Instruction: mean?", "response": "A heading."}"#;
         let (conversations, skipped) = read(&config, lines);
         let questions: Vec<&str> = conversations.iter().map(|(_, messages)| messages[0].as_str()).collect();
         assert_eq!(

@@ -42,8 +42,9 @@ pub(super) struct Found {
     pub messages: Vec<Message>,
 }
 
-/// Messages that make a conversation: a system's message only as the first, then a user's; none empty; at least one of an
-/// assistant that is to be learnt. What follows the assistant's last message teaches nothing and is cut off.
+/// Messages that make a conversation: a system's message only as the first, then a user's; none empty; at
+/// least one of an assistant that is to be learnt. What follows the assistant's last message teaches nothing
+/// and is cut off.
 pub(super) fn checked(mut messages: Vec<Message>) -> Result<Vec<Message>, Reason> {
     if messages.is_empty() {
         return Err("no_messages");
@@ -66,7 +67,8 @@ pub(super) fn checked(mut messages: Vec<Message>) -> Result<Vec<Message>, Reason
     Ok(messages)
 }
 
-/// Tools that an assistant may call, as part of the system's message: without them its calls would come from nowhere.
+/// Tools that an assistant may call, as part of the system's message: without them its calls would come from
+/// nowhere.
 pub(super) fn add_tools(messages: &mut Vec<Message>, tools: Option<&Value>) {
     let tools = match tools {
         Some(Value::String(text)) if !matches!(text.trim(), "" | "[]") => text.clone(),
@@ -179,11 +181,13 @@ pub(super) mod tests {
     use crate::stage::StageConfig;
     use crate::warc_source::tests::collect;
 
-    /// What a source makes of a file with these lines: (id, messages as `role: content`), and reasons by line.
-    pub(crate) fn read(
-        config: &impl StageConfig,
-        lines: &str,
-    ) -> (Vec<(String, Vec<String>)>, Vec<(u64, Reason)>) {
+    /// Id and messages, each as `role: content`.
+    pub(crate) type Conversation = (String, Vec<String>);
+    /// Line and reason.
+    pub(crate) type SkippedRow = (u64, Reason);
+
+    /// What a source makes of a file with these lines.
+    pub(crate) fn read(config: &impl StageConfig, lines: &str) -> (Vec<Conversation>, Vec<SkippedRow>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.jsonl");
         std::fs::write(&path, lines).unwrap();

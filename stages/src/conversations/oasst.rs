@@ -11,14 +11,16 @@ use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
 };
 
-/// Reads Open Assistant's message trees, JSON lines with `prompt`: a message with `replies`, each again with replies.
+/// Reads Open Assistant's message trees, JSON lines with `prompt`: a message with `replies`, each again with
+/// replies.
 ///
-/// A conversation is a path from the root to an answer. `replies = "best"` takes one a tree: of several answers the one that
-/// people ranked highest (`rank` 0; without ranks the first), of several further questions the first that was answered.
-/// `replies = "all"` takes every path that ends in an answer which no other answer follows. Messages that were deleted or did not
-/// pass review end their branch. The id is that of the last message. Trees that are not `ready_for_export` are passed over
-/// (`not_ready`). Writes `messages` and a readable `text`; `offset` is the line number, beginning with 1.
-/// Form: https://github.com/LAION-AI/Open-Assistant/blob/main/docs/docs/data/schemas.md
+/// A conversation is a path from the root to an answer. `replies = "best"` takes one a tree: of several
+/// answers the one that people ranked highest (`rank` 0; without ranks the first), of several further
+/// questions the first that was answered. `replies = "all"` takes every path that ends in an answer which no
+/// other answer follows. Messages that were deleted or did not pass review end their branch. The id is that
+/// of the last message. Trees that are not `ready_for_export` are passed over (`not_ready`). Writes
+/// `messages` and a readable `text`; `offset` is the line number, beginning with 1. Form:
+/// <https://github.com/LAION-AI/Open-Assistant/blob/main/docs/docs/data/schemas.md>
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Oasst {
@@ -27,7 +29,8 @@ pub struct Oasst {
     /// Which paths of a tree become conversations: `best` or `all`.
     #[serde(default)]
     pub replies: Replies,
-    /// Only trees whose first message is in one of these languages (`lang`); empty takes all (`other_language`).
+    /// Only trees whose first message is in one of these languages (`lang`); empty takes all
+    /// (`other_language`).
     #[serde(default)]
     pub languages: Vec<String>,
     /// Longer lines are passed over (`record_too_large`).
@@ -129,7 +132,8 @@ fn replies(message: &Value, wanted: Role) -> Vec<&Value> {
     replies
 }
 
-/// Adds every conversation that goes on from `question`, whose ancestors are `path`. JSON readers bound how deep trees are.
+/// Adds every conversation that goes on from `question`, whose ancestors are `path`. JSON readers bound how
+/// deep trees are.
 fn answers(question: &Value, path: &mut Vec<Message>, which: Replies, ends: &mut Vec<Found>) {
     path.push(Message::new(Role::User, text(question)));
     for answer in replies(question, Role::Assistant) {
@@ -155,7 +159,7 @@ fn answers(question: &Value, path: &mut Vec<Message>, which: Replies, ends: &mut
 
 #[cfg(test)]
 mod tests {
-    use super::super::found::tests::read;
+    use super::super::found::tests::{SkippedRow, read};
     use super::*;
     use serde_json::json;
 
@@ -179,28 +183,25 @@ mod tests {
         json!({"message_tree_id": "q", "tree_state": "ready_for_export", "prompt": prompter("q", &answers)})
     }
 
-    fn ids(config: &Value, rows: &[Value]) -> (Vec<(String, String)>, Vec<(u64, Reason)>) {
+    fn ids(config: &Value, rows: &[Value]) -> (Vec<[String; 2]>, Vec<SkippedRow>) {
         let config: Oasst = serde_json::from_value(config.clone()).unwrap();
         let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
         let (conversations, skipped) = read(&config, &lines.join("\n"));
-        (conversations.into_iter().map(|(id, messages)| (id, messages.join(" | "))).collect(), skipped)
+        (conversations.into_iter().map(|(id, messages)| [id, messages.join(" | ")]).collect(), skipped)
     }
 
     #[test]
     fn the_best_path_follows_ranks_and_answers() {
         let (best, _) = ids(&json!({"paths": []}), &[tree()]);
-        assert_eq!(
-            best,
-            [("a2".to_owned(), "user: q | assistant: a1 | user: q2 | assistant: a2".to_owned())]
-        );
+        assert_eq!(best, [["a2", "user: q | assistant: a1 | user: q2 | assistant: a2"]]);
     }
 
     #[test]
     fn all_paths_end_in_answers_that_no_answer_follows() {
         let (all, _) = ids(&json!({"paths": [], "replies": "all"}), &[tree()]);
-        let ends: Vec<&str> = all.iter().map(|(id, _)| id.as_str()).collect();
+        let ends: Vec<&str> = all.iter().map(|[id, _]| id.as_str()).collect();
         assert_eq!(ends, ["a2", "a3", "a0"]);
-        assert_eq!(all[2].1, "user: q | assistant: a0");
+        assert_eq!(all[2][1], "user: q | assistant: a0");
     }
 
     #[test]

@@ -11,13 +11,15 @@ use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
 };
 
-/// Reads conversations in OpenAI's form, JSON lines with `messages`: a list of `{role, content}`; or the list alone, a
-/// line each.
+/// Reads conversations in OpenAI's form, JSON lines with `messages`: a list of `{role, content}`; or the list
+/// alone, a line each.
 ///
-/// `developer` is the system, `function` the tool. Content is a string or a list of parts of text; other parts drop the row
-/// (`not_text`). An assistant's `tool_calls` are written into its content as JSON, and `tools` of the row into the system's message. A message
-/// of the assistant with `weight` or `loss_weight` 0 is read and not learnt. What `write_jsonl` writes of conversations is read too. Writes `messages` and a readable `text`; `offset`
-/// is the line number, beginning with 1. Form: https://platform.openai.com/docs/guides/fine-tuning
+/// `developer` is the system, `function` the tool. Content is a string or a list of parts of text; other
+/// parts drop the row (`not_text`). An assistant's `tool_calls` are written into its content as JSON, and
+/// `tools` of the row into the system's message. A message of the assistant with `weight` or `loss_weight` 0
+/// is read and not learnt. What `write_jsonl` writes of conversations is read too. Writes `messages` and a
+/// readable `text`; `offset` is the line number, beginning with 1. Form:
+/// <https://platform.openai.com/docs/guides/fine-tuning>
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAiMessages {

@@ -13,10 +13,11 @@ use crate::stage::{
 
 /// Reads conversations in ShareGPT's form, JSON lines with `conversations`: a list of `{from, value}`.
 ///
-/// `human` and `user` are the user; `gpt`, `chatgpt`, `bard`, `bing`, `model` and `assistant` the assistant, as is
-/// `function_call`, what it asks to be run; `observation`, `function_response` and `tool` are the tool; `system` the system. A
-/// field `system` and one `tools` of the row make the system's message or a part of it. Other words drop the row
-/// (`unknown_role`). Writes `messages` and a readable `text`; `offset` is the line number, beginning with 1.
+/// `human` and `user` are the user; `gpt`, `chatgpt`, `bard`, `bing`, `model` and `assistant` the assistant,
+/// as is `function_call`, what it asks to be run; `observation`, `function_response` and `tool` are the tool;
+/// `system` the system. A field `system` and one `tools` of the row make the system's message or a part of
+/// it. Other words drop the row (`unknown_role`). Writes `messages` and a readable `text`; `offset` is the
+/// line number, beginning with 1.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShareGpt {

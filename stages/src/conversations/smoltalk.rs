@@ -16,12 +16,13 @@ use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
 };
 
-/// Reads conversations in SmolTalk's form: Parquet with a column `messages`, lists of structs `{role, content}`.
+/// Reads conversations in SmolTalk's form: Parquet with a column `messages`, lists of structs `{role,
+/// content}`.
 ///
-/// Roles and contents are read as `openai_messages` reads them; the same rows as JSON lines are for that stage. What
-/// `write_parquet` writes of conversations is read too. Writes `messages`
-/// and a readable `text`; `offset` is the row number, beginning with 0. Form:
-/// https://huggingface.co/datasets/HuggingFaceTB/smoltalk
+/// Roles and contents are read as `openai_messages` reads them; the same rows as JSON lines are for that
+/// stage. What `write_parquet` writes of conversations is read too. Writes `messages` and a readable `text`;
+/// `offset` is the row number, beginning with 0. Form:
+/// <https://huggingface.co/datasets/HuggingFaceTB/smoltalk>
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SmolTalk {
