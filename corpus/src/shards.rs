@@ -541,7 +541,8 @@ pub struct ShardReader {
     meta: ShardMeta,
     payload: Mmap,
     mask: Option<Mmap>,
-    ends: Vec<u64>,
+    /// Behind the last token of each document, as `.ds.index` has them.
+    ends: Mmap,
 }
 
 impl ShardReader {
@@ -583,17 +584,19 @@ impl ShardReader {
         }
 
         let ends_path = file_of(&stem, DATATROVE);
-        let bytes = std::fs::read(&ends_path).map_err(|source| CorpusError::io(&ends_path, source))?;
-        let (ends, rest) = bytes.as_chunks::<8>();
-        let ends: Vec<u64> = ends.iter().map(|end| u64::from_le_bytes(*end)).collect();
-        if !rest.is_empty() || ends.len() as u64 != meta.n_documents {
-            let (is, n) = (bytes.len(), meta.n_documents);
+        let file = File::open(&ends_path).map_err(|source| CorpusError::io(&ends_path, source))?;
+        // SAFETY: as above.
+        let ends = unsafe { Mmap::map(&file) }.map_err(|source| CorpusError::io(&ends_path, source))?;
+        if Some(ends.len() as u64) != meta.n_documents.checked_mul(8) {
+            let (is, n) = (ends.len(), meta.n_documents);
             let message = format!(
                 "it has {is} bytes, but {n} document ends of 8 bytes are expected; was it cut short?"
             );
             return Err(CorpusError::damaged(&ends_path, message));
         }
-        if ends.last().copied().unwrap_or(0) != meta.n_tokens || !ends.is_sorted_by(|a, b| a < b) {
+        let read = |end: &[u8; 8]| u64::from_le_bytes(*end);
+        let rising = ends.as_chunks::<8>().0;
+        if rising.last().map_or(0, read) != meta.n_tokens || !rising.is_sorted_by(|a, b| read(a) < read(b)) {
             let message = format!("its document ends do not rise to {}, the number of tokens", meta.n_tokens);
             return Err(CorpusError::damaged(&ends_path, message));
         }
@@ -612,7 +615,7 @@ impl ShardReader {
 
     /// Documents in the shard.
     pub fn n_documents(&self) -> usize {
-        self.ends.len()
+        self.ends().len()
     }
 
     /// The tokens at positions `range`.
@@ -653,13 +656,19 @@ impl ShardReader {
 
     /// Positions of the tokens of document `index`.
     pub fn document_range(&self, index: usize) -> Option<Range<u64>> {
-        let end = *self.ends.get(index)?;
-        Some(if index == 0 { 0 } else { self.ends[index - 1] }..end)
+        let ends = self.ends();
+        let end = u64::from_le_bytes(*ends.get(index)?);
+        Some(if index == 0 { 0 } else { u64::from_le_bytes(ends[index - 1]) }..end)
     }
 
     /// The document that holds the token at `position`.
     pub fn document_at(&self, position: u64) -> Option<usize> {
-        (position < self.n_tokens()).then(|| self.ends.partition_point(|end| *end <= position))
+        (position < self.n_tokens())
+            .then(|| self.ends().partition_point(|end| u64::from_le_bytes(*end) <= position))
+    }
+
+    fn ends(&self) -> &[[u8; 8]] {
+        self.ends.as_chunks().0
     }
 
     /// The tokens of document `index`, BOS first.
@@ -682,7 +691,7 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError`] when the file is absent or damaged.
     pub fn documents(&self) -> Result<Vec<DocumentRecord>, CorpusError> {
-        let mut records = Vec::with_capacity(self.ends.len());
+        let mut records = Vec::with_capacity(self.n_documents());
         self.each_document(|record| {
             records.push(record);
             Ok(())

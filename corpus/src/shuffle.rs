@@ -188,6 +188,9 @@ mod tests {
     }
 
     proptest! {
+        // Up to 512 files each time: more cases take minutes and find nothing more.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn the_order_is_that_of_a_sort_in_memory(
             mut documents in prop::collection::vec(

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gristmill_corpus::columns;
-use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardSet, ShardWriter, TokenType};
+use gristmill_corpus::shards::{self, DocumentTokens, ShardOptions, ShardSet, ShardWriter, TokenType};
 use gristmill_corpus::shuffle::Shuffle;
 use gristmill_corpus::sorter::Workspace;
 use gristmill_tokenizer::Tokenizer;
@@ -174,41 +174,40 @@ impl Gather for Sharder {
 
     fn gather(&self, parts: &[PathBuf], folder: &Path, artefacts: &Artefacts) -> Result<(), StageError> {
         let (tokenizer, path) = self.tokenizer(artefacts)?;
-        let mut sets = Vec::new();
-        for part in parts {
-            // A split without documents left no part.
-            if part.join(format!("{PART}-00000.meta.json")).exists() {
-                sets.push(ShardSet::open(part, PART)?);
-            }
-        }
+        // A split without documents left no part.
+        let parts: Vec<&PathBuf> =
+            parts.iter().filter(|part| part.join(format!("{PART}-00000.meta.json")).exists()).collect();
         let options = self.options(&tokenizer)?;
         let spill = folder.join("spill");
         let dtype = TokenType::for_vocab(options.vocab_size);
-        let n_bytes = sets
-            .iter()
-            .map(|set| set.n_tokens() * dtype.bytes() + set.n_documents() as u64 * BYTES_BESIDE_TOKENS)
-            .sum();
+        let mut n_bytes = 0;
+        for part in &parts {
+            for meta in shards::split_metas(part, PART)? {
+                n_bytes += meta.n_tokens * dtype.bytes() + meta.n_documents * BYTES_BESIDE_TOKENS;
+            }
+        }
         let workspace = Workspace::new(&spill, self.bucket_bytes);
         let mut shuffle = Shuffle::create(&workspace, dtype, n_bytes)?;
-        for reader in sets.iter().flat_map(ShardSet::shards) {
-            let mut ids = Vec::new();
-            reader.each_document(|record| {
-                ids.clear();
-                reader.tokens_into(record.start_token..record.start_token + record.n_tokens, &mut ids)?;
-                let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
-                shuffle.push(
-                    key,
-                    &DocumentTokens {
+        let mut ids = Vec::new();
+        for part in parts {
+            // One at a time: a corpus has more parts than a process may map files.
+            let set = ShardSet::open(part, PART)?;
+            for reader in set.shards() {
+                reader.each_document(|record| {
+                    ids.clear();
+                    reader.tokens_into(record.start_token..record.start_token + record.n_tokens, &mut ids)?;
+                    let document = DocumentTokens {
                         ids: &ids,
                         id: &record.id,
                         url: &record.url,
                         file_path: &record.file_path,
                         offset: record.offset,
                         n_bytes: record.n_bytes,
-                    },
-                    &[],
-                )
-            })?;
+                    };
+                    let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
+                    shuffle.push(key, &document, &[])
+                })?;
+            }
         }
         let mut train = ShardWriter::create(folder, "train", options.clone())?;
         let mut validation = ShardWriter::create(folder, "val", options)?;
