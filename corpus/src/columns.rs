@@ -18,6 +18,9 @@ pub const OFFSET: &str = "offset";
 pub const HTML: &str = "html";
 /// The text that a model reads.
 pub const TEXT: &str = "text";
+/// A conversation: JSON of `[{"role": …, "content": …}, …]`, roles `system`, `user`, `assistant` and `tool`; a message of
+/// the assistant that is read and not learnt has `"learn": false` too.
+pub const MESSAGES: &str = "messages";
 /// The page's title.
 pub const TITLE: &str = "title";
 /// The best language label, such as `en`.
@@ -31,7 +34,9 @@ pub const TOKEN_COUNT: &str = "token_count";
 /// serves all and no batch can overflow. A column that stages add may have any type.
 pub fn data_type(column: &str) -> Option<DataType> {
     match column {
-        ID | URL | DATE | DUMP | FILE_PATH | HTML | TEXT | TITLE | LANGUAGE => Some(DataType::LargeUtf8),
+        ID | URL | DATE | DUMP | FILE_PATH | HTML | TEXT | MESSAGES | TITLE | LANGUAGE => {
+            Some(DataType::LargeUtf8)
+        }
         OFFSET => Some(DataType::UInt64),
         LANGUAGE_SCORE => Some(DataType::Float64),
         TOKEN_COUNT => Some(DataType::Int64),

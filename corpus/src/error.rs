@@ -21,6 +21,9 @@ pub enum CorpusError {
         /// What is wrong, and where.
         message: String,
     },
+    /// No such pack plan can be: its inputs or its configuration have to change.
+    #[error("{0}")]
+    Plan(String),
     /// A batch lacks a column, or the column has another type.
     #[error("{0}")]
     Column(String),

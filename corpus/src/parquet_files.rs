@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
@@ -58,6 +61,14 @@ impl ParquetWriter {
         Ok(())
     }
 
+    /// Ends a row group here, however long it is.
+    ///
+    /// # Errors
+    /// [`CorpusError::Arrow`] when the disk is full.
+    pub fn end_row_group(&mut self) -> Result<(), CorpusError> {
+        Ok(self.writer.flush()?)
+    }
+
     /// Writes the footer and syncs. Returns the number of rows.
     ///
     /// # Errors
@@ -87,6 +98,38 @@ pub fn read(path: &Path, only: Option<&[&str]>) -> Result<ParquetBatches, Corpus
     }
     let reader = builder.with_batch_size(BATCH_DOCUMENTS).build().map_err(damaged)?;
     Ok(ParquetBatches { path: path.to_owned(), reader })
+}
+
+/// Reads one row, and of the file no more than the pages that hold it. `None` when there are not so many.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_row(path: &Path, row: usize) -> Result<Option<RecordBatch>, CorpusError> {
+    let file = File::open(path).map_err(|source| CorpusError::io(path, source))?;
+    let damaged = |error: parquet::errors::ParquetError| CorpusError::damaged(path, error.to_string());
+    let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(damaged)?;
+    // The row's group, and its place in it: a selection over all groups would list those before it.
+    let mut place = row;
+    let mut group = None;
+    for (index, metadata) in builder.metadata().row_groups().iter().enumerate() {
+        let n_rows = metadata.num_rows() as usize;
+        if place < n_rows {
+            group = Some(index);
+            break;
+        }
+        place -= n_rows;
+    }
+    let Some(group) = group else { return Ok(None) };
+    let selection = RowSelection::from(vec![RowSelector::skip(place), RowSelector::select(1)]);
+    let mut reader = builder
+        .with_row_groups(vec![group])
+        .with_row_selection(selection)
+        .with_batch_size(1)
+        .build()
+        .map_err(damaged)?;
+    let batch = reader.next().transpose();
+    batch.map_err(|error| CorpusError::damaged(path, error.to_string()))
 }
 
 /// See [`read`].
@@ -148,6 +191,12 @@ mod tests {
         assert_eq!(batches.iter().map(DocBatch::len).sum::<usize>(), 2500);
         assert!(!batches[0].has(columns::TEXT));
         assert_eq!(batches[1].unsigned(columns::OFFSET).unwrap().value(0), 1024);
+        for row in [0, 1, 1023, 1024, 2499] {
+            let batch =
+                DocBatch::new(read_row(&folder.path().join("a.parquet"), row).unwrap().unwrap()).unwrap();
+            assert_eq!((batch.len(), batch.unsigned(columns::OFFSET).unwrap().value(0)), (1, row as u64));
+        }
+        assert!(read_row(&folder.path().join("a.parquet"), 2500).unwrap().is_none());
     }
 
     #[test]

@@ -10,8 +10,10 @@
 //! | `.docs.parquet` | a row a document: where it came from, where its tokens lie |
 //! | `.meta.json` | [`ShardMeta`]: tokenizer, counts, checksums. Written last: without it there is no shard |
 //!
-//! The same documents give the same bytes. What else belongs to each token (a loss mask, say) can lie beside the
-//! payload in the same layout, under an extension of its own.
+//! Shards of conversations have one more, `.mask`: the loss mask in the layout of the payload, a byte a token, 1 where a
+//! model learns to write the token and 0 where it only reads it.
+//!
+//! The same documents give the same bytes.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -39,6 +41,7 @@ const MEGATRON: &str = "idx";
 const DATATROVE: &str = "ds.index";
 const DOCUMENTS: &str = "docs.parquet";
 const META: &str = "meta.json";
+const MASK: &str = "mask";
 
 /// Rows of `docs.parquet` that are buffered before they are written.
 const BUFFERED_ROWS: usize = 8192;
@@ -64,6 +67,22 @@ impl TokenType {
         match self {
             Self::U16 => 2,
             Self::U32 => 4,
+        }
+    }
+
+    /// Appends ids as bytes. They must fit.
+    pub fn encode(self, ids: &[u32], bytes: &mut Vec<u8>) {
+        match self {
+            Self::U16 => bytes.extend(ids.iter().flat_map(|id| (*id as u16).to_le_bytes())),
+            Self::U32 => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
+        }
+    }
+
+    /// Appends the ids that whole tokens of bytes stand for.
+    pub fn decode(self, bytes: &[u8], ids: &mut Vec<u32>) {
+        match self {
+            Self::U16 => ids.extend(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b) as u32)),
+            Self::U32 => ids.extend(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b))),
         }
     }
 
@@ -97,6 +116,9 @@ pub struct ShardMeta {
     pub n_tokens: u64,
     /// UTF-8 bytes of the text that the tokens stand for: bits per byte are counted against these.
     pub n_bytes: u64,
+    /// Tokens that the loss mask marks, in shards that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_learnt_tokens: Option<u64>,
     /// The shard's other files with sizes and checksums, by name.
     pub files: Vec<FileEntry>,
 }
@@ -114,12 +136,22 @@ pub struct ShardOptions {
     pub max_tokens: u64,
     /// Number of the first shard.
     pub first_shard: usize,
+    /// Whether every document has a loss mask: documents come by [`ShardWriter::push_masked`] instead of
+    /// [`ShardWriter::push`].
+    pub masked: bool,
 }
 
 impl ShardOptions {
     /// Shards from number 0 on, of at most [`MAX_SHARD_TOKENS`] each.
     pub fn new(tokenizer: impl Into<String>, vocab_size: usize, bos: u32) -> Self {
-        Self { tokenizer: tokenizer.into(), vocab_size, bos, max_tokens: MAX_SHARD_TOKENS, first_shard: 0 }
+        Self {
+            tokenizer: tokenizer.into(),
+            vocab_size,
+            bos,
+            max_tokens: MAX_SHARD_TOKENS,
+            first_shard: 0,
+            masked: false,
+        }
     }
 }
 
@@ -171,6 +203,38 @@ impl ShardWriter {
     /// [`CorpusError::Io`] when the disk is full, when the document does not begin with BOS, or when an id is outside of
     /// the vocabulary.
     pub fn push(&mut self, document: &DocumentTokens) -> Result<(), CorpusError> {
+        if self.options.masked {
+            let message = format!("document `{}` has no loss mask, but these shards have one", document.id);
+            return Err(invalid(&self.folder, message));
+        }
+        self.append(document, &[])
+    }
+
+    /// As [`Self::push`], with the document's loss mask: a byte a token, 1 where a model learns to write it.
+    ///
+    /// # Errors
+    /// As [`Self::push`]; and when the mask has another length, other values than 0 and 1, or only one of them: a document
+    /// of which nothing is learnt, or everything and thus also what others wrote, is a mistake of whoever made the mask.
+    pub fn push_masked(&mut self, document: &DocumentTokens, mask: &[u8]) -> Result<(), CorpusError> {
+        let refuse = |why: String| {
+            Err(invalid(&self.folder, format!("the loss mask of document `{}` {why}", document.id)))
+        };
+        if !self.options.masked {
+            return refuse("has no place: these shards were opened without masks".into());
+        }
+        if mask.len() != document.ids.len() {
+            return refuse(format!("has {} bytes for {} tokens", mask.len(), document.ids.len()));
+        }
+        if let Some(wrong) = mask.iter().find(|byte| **byte > 1) {
+            return refuse(format!("holds {wrong}; it must be of 0 and 1"));
+        }
+        if let Some(why) = one_sided(mask) {
+            return refuse(why.into());
+        }
+        self.append(document, mask)
+    }
+
+    fn append(&mut self, document: &DocumentTokens, mask: &[u8]) -> Result<(), CorpusError> {
         let ids = document.ids;
         if ids.first() != Some(&self.options.bos) || ids.len() > i32::MAX as usize {
             let (id, n, bos) = (document.id, ids.len(), self.options.bos);
@@ -197,7 +261,7 @@ impl ShardWriter {
                 closed.insert(OpenShard::create(&self.folder, name, &self.options)?)
             }
         };
-        shard.push(document)
+        shard.push(document, mask)
     }
 
     /// Closes the last shard. Returns what was written, in order; nothing if there was no document.
@@ -217,6 +281,20 @@ impl ShardWriter {
     }
 }
 
+/// What is wrong with a loss mask that marks no token or all.
+pub fn one_sided(mask: &[u8]) -> Option<&'static str> {
+    if !mask.contains(&1) {
+        return Some("is all zeros: nothing of it is learnt; does an assistant write in it?");
+    }
+    (!mask.contains(&0)).then_some("is all ones: what others wrote in it would be learnt too")
+}
+
+/// The loss mask of an open shard, on its way to the file.
+struct OpenMask {
+    file: BufWriter<File>,
+    n_learnt: u64,
+}
+
 /// The shard that a writer is at.
 struct OpenShard {
     stem: PathBuf,
@@ -227,6 +305,7 @@ struct OpenShard {
     scratch: Vec<u8>,
     rows: Rows,
     documents: ParquetWriter,
+    mask: Option<OpenMask>,
     ends: Vec<u64>,
     n_tokens: u64,
     n_bytes: u64,
@@ -237,6 +316,13 @@ impl OpenShard {
         let stem = folder.join(&name);
         let path = file_of(&stem, PAYLOAD);
         let file = File::create(&path).map_err(|source| CorpusError::io(&path, source))?;
+        let mask = if options.masked {
+            let path = file_of(&stem, MASK);
+            let file = File::create(&path).map_err(|source| CorpusError::io(&path, source))?;
+            Some(OpenMask { file: BufWriter::new(file), n_learnt: 0 })
+        } else {
+            None
+        };
         Ok(Self {
             documents: ParquetWriter::create(&file_of(&stem, DOCUMENTS), documents_schema())?,
             stem,
@@ -246,20 +332,22 @@ impl OpenShard {
             hash: Xxh3::new(),
             scratch: Vec::new(),
             rows: Rows::default(),
+            mask,
             ends: Vec::new(),
             n_tokens: 0,
             n_bytes: 0,
         })
     }
 
-    fn push(&mut self, document: &DocumentTokens) -> Result<(), CorpusError> {
-        self.scratch.clear();
-        match self.dtype {
-            TokenType::U16 => {
-                self.scratch.extend(document.ids.iter().flat_map(|id| (*id as u16).to_le_bytes()));
-            }
-            TokenType::U32 => self.scratch.extend(document.ids.iter().flat_map(|id| id.to_le_bytes())),
+    fn push(&mut self, document: &DocumentTokens, mask: &[u8]) -> Result<(), CorpusError> {
+        if let Some(open) = &mut self.mask {
+            open.file
+                .write_all(mask)
+                .map_err(|source| CorpusError::io(&file_of(&self.stem, MASK), source))?;
+            open.n_learnt += mask.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         }
+        self.scratch.clear();
+        self.dtype.encode(document.ids, &mut self.scratch);
         self.hash.update(&self.scratch);
         self.payload
             .write_all(&self.scratch)
@@ -284,12 +372,20 @@ impl OpenShard {
         let ends: Vec<u8> = self.ends.iter().flat_map(|end| end.to_le_bytes()).collect();
         write_synced(&file_of(&self.stem, DATATROVE), &ends)?;
 
+        let n_learnt_tokens = self.mask.as_ref().map(|mask| mask.n_learnt);
+        let mut sidecars = vec![MEGATRON, DATATROVE, DOCUMENTS];
+        if let Some(mask) = self.mask {
+            let path = file_of(&self.stem, MASK);
+            let file = mask.file.into_inner().map_err(|error| CorpusError::io(&path, error.into_error()))?;
+            file.sync_all().map_err(|source| CorpusError::io(&path, source))?;
+            sidecars.push(MASK);
+        }
         let mut listed = vec![FileEntry {
             name: format!("{}.{PAYLOAD}", self.name),
             bytes: self.n_tokens * self.dtype.bytes(),
             xxh3: format!("{:032x}", self.hash.digest128()),
         }];
-        for extension in [MEGATRON, DATATROVE, DOCUMENTS] {
+        for extension in sidecars {
             let (xxh3, bytes) = files::checksum(&file_of(&self.stem, extension))?;
             listed.push(FileEntry { name: format!("{}.{extension}", self.name), bytes, xxh3 });
         }
@@ -304,6 +400,7 @@ impl OpenShard {
             n_documents: self.ends.len() as u64,
             n_tokens: self.n_tokens,
             n_bytes: self.n_bytes,
+            n_learnt_tokens,
             files: listed,
         };
         files::write_json(&file_of(&self.stem, META), &meta)?;
@@ -361,6 +458,35 @@ fn documents_schema() -> SchemaRef {
     ]))
 }
 
+fn document_records(path: &Path, batch: &RecordBatch) -> Result<Vec<DocumentRecord>, CorpusError> {
+    let column = |name: &str| {
+        let typed = batch.column_by_name(name).filter(|column| {
+            documents_schema()
+                .field_with_name(name)
+                .is_ok_and(|field| field.data_type() == column.data_type())
+        });
+        typed.ok_or_else(|| {
+            CorpusError::damaged(path, format!("column `{name}` is absent or of another type"))
+        })
+    };
+    let number = |name: &str| column(name).map(AsArray::as_primitive::<UInt64Type>);
+    let text = |name: &str| column(name).map(AsArray::as_string::<i64>);
+    let (document, offset) = (number("document")?, number(columns::OFFSET)?);
+    let (start_token, n_tokens, n_bytes) = (number("start_token")?, number("n_tokens")?, number("n_bytes")?);
+    let (id, url, file_path) = (text(columns::ID)?, text(columns::URL)?, text(columns::FILE_PATH)?);
+    let records = (0..batch.num_rows()).map(|row| DocumentRecord {
+        document: document.value(row),
+        id: id.value(row).to_owned(),
+        url: url.value(row).to_owned(),
+        file_path: file_path.value(row).to_owned(),
+        offset: offset.value(row),
+        start_token: start_token.value(row),
+        n_tokens: n_tokens.value(row),
+        n_bytes: n_bytes.value(row),
+    });
+    Ok(records.collect())
+}
+
 /// Rows of `docs.parquet` on their way to it.
 #[derive(Default)]
 struct Rows {
@@ -414,6 +540,7 @@ pub struct ShardReader {
     stem: PathBuf,
     meta: ShardMeta,
     payload: Mmap,
+    mask: Option<Mmap>,
     ends: Vec<u64>,
 }
 
@@ -425,19 +552,7 @@ impl ShardReader {
     /// [`CorpusError::Io`] when a file is absent, [`CorpusError::Damaged`] when the files do not fit each other.
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let stem = stem_of(path);
-        let meta_path = file_of(&stem, META);
-        let meta: ShardMeta = files::read_json(&meta_path)?.ok_or_else(|| {
-            let message = "no such file; it is a shard's last, so that without it the shard is not complete";
-            CorpusError::io(&meta_path, io::Error::new(io::ErrorKind::NotFound, message))
-        })?;
-        if meta.version != VERSION {
-            let message = format!("its version is {}; this program reads version {VERSION}", meta.version);
-            return Err(CorpusError::damaged(&meta_path, message));
-        }
-        if meta.dtype != TokenType::for_vocab(meta.vocab_size) || meta.bos as usize >= meta.vocab_size {
-            let message = "its `dtype` or `bos` does not fit its `vocab_size`";
-            return Err(CorpusError::damaged(&meta_path, message));
-        }
+        let meta = read_meta(&stem)?;
 
         let payload_path = file_of(&stem, PAYLOAD);
         let file = File::open(&payload_path).map_err(|source| CorpusError::io(&payload_path, source))?;
@@ -449,6 +564,22 @@ impl ShardReader {
             let message =
                 format!("it has {is} bytes, but {n} tokens of {width} bytes are expected; was it cut short?");
             return Err(CorpusError::damaged(&payload_path, message));
+        }
+
+        let mut mask = None;
+        if meta.n_learnt_tokens.is_some() {
+            let path = file_of(&stem, MASK);
+            let file = File::open(&path).map_err(|source| CorpusError::io(&path, source))?;
+            // SAFETY: as above.
+            let bytes = unsafe { Mmap::map(&file) }.map_err(|source| CorpusError::io(&path, source))?;
+            if bytes.len() as u64 != meta.n_tokens {
+                let (is, n) = (bytes.len(), meta.n_tokens);
+                let message = format!(
+                    "it has {is} bytes, but one for each of {n} tokens is expected; was it cut short?"
+                );
+                return Err(CorpusError::damaged(&path, message));
+            }
+            mask = Some(bytes);
         }
 
         let ends_path = file_of(&stem, DATATROVE);
@@ -466,7 +597,7 @@ impl ShardReader {
             let message = format!("its document ends do not rise to {}, the number of tokens", meta.n_tokens);
             return Err(CorpusError::damaged(&ends_path, message));
         }
-        Ok(Self { stem, meta, payload, ends })
+        Ok(Self { stem, meta, payload, mask, ends })
     }
 
     /// What `meta.json` says.
@@ -507,13 +638,17 @@ impl ShardReader {
         }
         let width = self.meta.dtype.bytes();
         let bytes = &self.payload[(range.start * width) as usize..(range.end * width) as usize];
-        match self.meta.dtype {
-            TokenType::U16 => {
-                tokens.extend(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b) as u32));
-            }
-            TokenType::U32 => tokens.extend(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b))),
-        }
+        self.meta.dtype.decode(bytes, tokens);
         Ok(())
+    }
+
+    /// The loss mask of document `index`, a byte a token; `None` in shards without masks.
+    ///
+    /// # Errors
+    /// As [`Self::document`].
+    pub fn document_mask(&self, index: usize) -> Result<Option<&[u8]>, CorpusError> {
+        let range = self.range_of(index)?;
+        Ok(self.mask.as_ref().map(|mask| &mask[range.start as usize..range.end as usize]))
     }
 
     /// Positions of the tokens of document `index`.
@@ -532,11 +667,14 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError::Io`] when there is no such document.
     pub fn document(&self, index: usize) -> Result<Vec<u32>, CorpusError> {
-        let range = self.document_range(index).ok_or_else(|| {
+        self.tokens(self.range_of(index)?)
+    }
+
+    fn range_of(&self, index: usize) -> Result<Range<u64>, CorpusError> {
+        self.document_range(index).ok_or_else(|| {
             let message = format!("document {index} is asked for, of {}", self.n_documents());
             invalid(&file_of(&self.stem, DATATROVE), message)
-        })?;
-        self.tokens(range)
+        })
     }
 
     /// The rows of `docs.parquet`, in order: where each document came from.
@@ -544,39 +682,45 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError`] when the file is absent or damaged.
     pub fn documents(&self) -> Result<Vec<DocumentRecord>, CorpusError> {
-        let path = file_of(&self.stem, DOCUMENTS);
         let mut records = Vec::with_capacity(self.ends.len());
-        for batch in parquet_files::read(&path, None)? {
-            let batch = batch?;
-            let batch: &RecordBatch = batch.record_batch();
-            let column = |name: &str| {
-                let typed = batch.column_by_name(name).filter(|column| {
-                    documents_schema()
-                        .field_with_name(name)
-                        .is_ok_and(|field| field.data_type() == column.data_type())
-                });
-                typed.ok_or_else(|| {
-                    CorpusError::damaged(&path, format!("column `{name}` is absent or of another type"))
-                })
-            };
-            let number = |name: &str| column(name).map(AsArray::as_primitive::<UInt64Type>);
-            let text = |name: &str| column(name).map(AsArray::as_string::<i64>);
-            let (document, offset) = (number("document")?, number(columns::OFFSET)?);
-            let (start_token, n_tokens, n_bytes) =
-                (number("start_token")?, number("n_tokens")?, number("n_bytes")?);
-            let (id, url, file_path) = (text(columns::ID)?, text(columns::URL)?, text(columns::FILE_PATH)?);
-            records.extend((0..batch.num_rows()).map(|row| DocumentRecord {
-                document: document.value(row),
-                id: id.value(row).to_owned(),
-                url: url.value(row).to_owned(),
-                file_path: file_path.value(row).to_owned(),
-                offset: offset.value(row),
-                start_token: start_token.value(row),
-                n_tokens: n_tokens.value(row),
-                n_bytes: n_bytes.value(row),
-            }));
-        }
+        self.each_document(|record| {
+            records.push(record);
+            Ok(())
+        })?;
         Ok(records)
+    }
+
+    /// Visits the rows of `docs.parquet`, in order, a batch in memory at a time.
+    ///
+    /// # Errors
+    /// Those of `visit`, and [`CorpusError`] when the file is absent or damaged.
+    pub fn each_document(
+        &self,
+        mut visit: impl FnMut(DocumentRecord) -> Result<(), CorpusError>,
+    ) -> Result<(), CorpusError> {
+        let path = file_of(&self.stem, DOCUMENTS);
+        for batch in parquet_files::read(&path, None)? {
+            for record in document_records(&path, batch?.record_batch())? {
+                visit(record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of `docs.parquet` of document `index`. Only the pages that hold it are read.
+    ///
+    /// # Errors
+    /// [`CorpusError`] when there is no such document, when the file is absent or damaged.
+    pub fn document_record(&self, index: usize) -> Result<DocumentRecord, CorpusError> {
+        let path = file_of(&self.stem, DOCUMENTS);
+        let row = parquet_files::read_row(&path, index)?;
+        row.map(|batch| document_records(&path, &batch))
+            .transpose()?
+            .and_then(|mut records| records.pop())
+            .ok_or_else(|| {
+                let message = format!("document {index} is asked for, of {}", self.n_documents());
+                CorpusError::damaged(&path, message)
+            })
     }
 
     /// Reads every file of the shard and compares sizes and checksums with `meta.json`, and that every document begins
@@ -585,7 +729,9 @@ impl ShardReader {
     /// # Errors
     /// [`CorpusError::Damaged`] with the first file that differs.
     pub fn verify(&self) -> Result<(), CorpusError> {
-        for extension in [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS] {
+        for extension in
+            [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS].into_iter().chain(self.mask.is_some().then_some(MASK))
+        {
             let path = file_of(&self.stem, extension);
             let name = format!("{}.{extension}", self.meta.name);
             let listed = self.meta.files.iter().find(|file| file.name == name).ok_or_else(|| {
@@ -626,33 +772,12 @@ impl ShardSet {
     /// [`CorpusError::Io`] when there is none, [`CorpusError::Damaged`] when a number is missing, when a shard is damaged
     /// or when two were not made with the same tokenizer.
     pub fn open(folder: &Path, split: &str) -> Result<Self, CorpusError> {
-        let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(|source| CorpusError::io(folder, source))? {
-            let name = entry.map_err(|source| CorpusError::io(folder, source))?.file_name();
-            let name = name.to_string_lossy();
-            let middle =
-                name.strip_prefix(split).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".meta.json"));
-            numbers.extend(
-                middle.filter(|number| number.len() >= 5).and_then(|number| number.parse::<usize>().ok()),
-            );
-        }
-        numbers.sort_unstable();
-        let Some(&first) = numbers.first() else {
-            let message = format!("no shard `{split}-00000` with its `meta.json` is in it");
-            return Err(CorpusError::io(folder, io::Error::new(io::ErrorKind::NotFound, message)));
-        };
-        if let Some(missing) =
-            (first..).zip(&numbers).find_map(|(expected, is)| (expected != *is).then_some(expected))
-        {
-            return Err(CorpusError::damaged(folder, format!("shard `{split}-{missing:05}` is missing")));
-        }
-        let shards = numbers
+        let shards = split_metas(folder, split)?
             .iter()
-            .map(|number| ShardReader::open(&folder.join(format!("{split}-{number:05}"))))
+            .map(|meta| ShardReader::open(&folder.join(&meta.name)))
             .collect::<Result<Vec<_>, _>>()?;
-        let key = |shard: &ShardReader| (shard.meta.tokenizer.clone(), shard.meta.vocab_size, shard.meta.bos);
-        if let Some(other) = shards.iter().find(|shard| key(shard) != key(&shards[0])) {
-            let message = format!("its tokenizer is another than that of `{}`", shards[0].meta.name);
+        if let Some(other) = shards.iter().find(|shard| shard.mask.is_some() != shards[0].mask.is_some()) {
+            let message = format!("it and `{}` are not both with loss masks", shards[0].meta.name);
             return Err(CorpusError::damaged(&file_of(&other.stem, META), message));
         }
         let mut starts = vec![0_u64];
@@ -675,6 +800,31 @@ impl ShardSet {
     /// Documents in all shards.
     pub fn n_documents(&self) -> usize {
         self.shards.iter().map(ShardReader::n_documents).sum()
+    }
+
+    /// Positions of the tokens of document `index`, both counted over all shards.
+    pub fn document_range(&self, mut index: usize) -> Option<Range<u64>> {
+        for (shard, start) in self.shards.iter().zip(&self.starts) {
+            match shard.document_range(index) {
+                Some(range) => return Some(start + range.start..start + range.end),
+                None => index -= shard.n_documents(),
+            }
+        }
+        None
+    }
+
+    /// The lengths of all documents, in order.
+    pub fn document_lengths(&self) -> impl Iterator<Item = u64> {
+        self.shards.iter().flat_map(|shard| {
+            (0..shard.n_documents())
+                .filter_map(|index| shard.document_range(index))
+                .map(|range| range.end - range.start)
+        })
+    }
+
+    /// [`fingerprint`] of the shards.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self.shards.iter().map(ShardReader::meta))
     }
 
     /// UTF-8 bytes of the text of all shards.
@@ -703,6 +853,74 @@ impl ShardSet {
     }
 }
 
+/// What the `meta.json` of every shard of a split says, in order; at least one. Nothing else is read.
+///
+/// # Errors
+/// [`CorpusError::Io`] when there is none, [`CorpusError::Damaged`] when a number is missing, when one cannot be read, or
+/// when two were not made with the same tokenizer.
+pub fn split_metas(folder: &Path, split: &str) -> Result<Vec<ShardMeta>, CorpusError> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|source| CorpusError::io(folder, source))? {
+        let name = entry.map_err(|source| CorpusError::io(folder, source))?.file_name();
+        let name = name.to_string_lossy();
+        let middle =
+            name.strip_prefix(split).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".meta.json"));
+        numbers.extend(
+            middle.filter(|number| number.len() >= 5).and_then(|number| number.parse::<usize>().ok()),
+        );
+    }
+    numbers.sort_unstable();
+    let Some(&first) = numbers.first() else {
+        let message = format!("no shard `{split}-00000` with its `meta.json` is in it");
+        return Err(CorpusError::io(folder, io::Error::new(io::ErrorKind::NotFound, message)));
+    };
+    if let Some(missing) =
+        (first..).zip(&numbers).find_map(|(expected, is)| (expected != *is).then_some(expected))
+    {
+        return Err(CorpusError::damaged(folder, format!("shard `{split}-{missing:05}` is missing")));
+    }
+    let metas = numbers
+        .iter()
+        .map(|number| read_meta(&folder.join(format!("{split}-{number:05}"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let key = |meta: &ShardMeta| (meta.tokenizer.clone(), meta.vocab_size, meta.bos);
+    if let Some(other) = metas.iter().find(|meta| key(meta) != key(&metas[0])) {
+        let message = format!("its tokenizer is another than that of `{}`", metas[0].name);
+        return Err(CorpusError::damaged(&file_of(&folder.join(&other.name), META), message));
+    }
+    Ok(metas)
+}
+
+/// A hash over names, sizes and checksums of all files of some shards: equal shards, equal fingerprint.
+pub fn fingerprint<'a>(metas: impl IntoIterator<Item = &'a ShardMeta>) -> String {
+    let mut hash = Xxh3::new();
+    for file in metas.into_iter().flat_map(|meta| &meta.files) {
+        hash.update(format!("{} {} {}\n", file.name, file.bytes, file.xxh3).as_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+fn read_meta(stem: &Path) -> Result<ShardMeta, CorpusError> {
+    let path = file_of(stem, META);
+    let meta: ShardMeta = files::read_json(&path)?.ok_or_else(|| {
+        let message = "no such file; it is a shard's last, so that without it the shard is not complete";
+        CorpusError::io(&path, io::Error::new(io::ErrorKind::NotFound, message))
+    })?;
+    if meta.version != VERSION {
+        let message = format!("its version is {}; this program reads version {VERSION}", meta.version);
+        return Err(CorpusError::damaged(&path, message));
+    }
+    if meta.dtype != TokenType::for_vocab(meta.vocab_size) || meta.bos as usize >= meta.vocab_size {
+        let message = "its `dtype` or `bos` does not fit its `vocab_size`";
+        return Err(CorpusError::damaged(&path, message));
+    }
+    if stem.file_name().is_none_or(|name| name.to_string_lossy() != meta.name) {
+        let message = format!("it says that it is of the shard `{}`", meta.name.escape_default());
+        return Err(CorpusError::damaged(&path, message));
+    }
+    Ok(meta)
+}
+
 /// `stem` with an extension put behind it. (`Path::with_extension` would cut a dot in the stem.)
 fn file_of(stem: &Path, extension: &str) -> PathBuf {
     let mut name = stem.as_os_str().to_owned();
@@ -712,9 +930,9 @@ fn file_of(stem: &Path, extension: &str) -> PathBuf {
 }
 
 /// The stem of a shard's file, or the path itself if it is one.
-fn stem_of(path: &Path) -> PathBuf {
+pub fn stem_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS, META]
+    let stem = [PAYLOAD, MEGATRON, DATATROVE, DOCUMENTS, META, MASK]
         .iter()
         .find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.'))
         .unwrap_or(&name);
@@ -800,7 +1018,14 @@ mod tests {
         assert_eq!(shard.document(1).unwrap(), [9]);
         assert!(shard.document(2).is_err());
         assert_eq!([0, 2, 3, 4].map(|at| shard.document_at(at)), [Some(0), Some(0), Some(1), None]);
+        assert_eq!(set.document_lengths().collect::<Vec<_>>(), [3, 1, 6, 2]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|at| set.document_range(at)),
+            [Some(3..4), Some(4..10), Some(10..12), None]
+        );
         let records = shard.documents().unwrap();
+        assert_eq!([0, 1].map(|at| shard.document_record(at).unwrap()), records[..]);
+        assert!(shard.document_record(2).is_err());
         assert_eq!(records.len(), 2);
         assert_eq!(
             records[1],
@@ -873,6 +1098,63 @@ mod tests {
         fresh();
         std::fs::write(path("ds.index"), b"\x04\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0").unwrap();
         assert!(open().unwrap_err().to_string().contains("do not rise to 4"));
+    }
+
+    #[test]
+    fn masks_lie_beside_the_payload_a_byte_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ShardOptions { max_tokens: 5, masked: true, ..ShardOptions::new("abc", 100, 9) };
+        let mut writer = ShardWriter::create(folder.path(), "train", options).unwrap();
+        writer.push_masked(&document(&[9, 1, 2]), &[0, 0, 1]).unwrap();
+        writer.push_masked(&document(&[9, 5]), &[0, 1]).unwrap();
+        writer.push_masked(&document(&[9, 6, 7, 8]), &[0, 1, 1, 0]).unwrap();
+        let metas = writer.finish().unwrap();
+        assert_eq!(metas.iter().map(|meta| meta.n_learnt_tokens).collect::<Vec<_>>(), [Some(2), Some(2)]);
+        let path = |name: &str| folder.path().join(name);
+        assert_eq!(std::fs::read(path("train-00000.mask")).unwrap(), [0, 0, 1, 0, 1]);
+        assert_eq!(std::fs::read(path("train-00001.mask")).unwrap(), [0, 1, 1, 0]);
+        let shard = ShardReader::open(&path("train-00000.mask")).unwrap();
+        shard.verify().unwrap();
+        assert_eq!(shard.document_mask(0).unwrap(), Some(&[0, 0, 1][..]));
+        assert_eq!(shard.document_mask(1).unwrap(), Some(&[0, 1][..]));
+        assert!(shard.document_mask(2).is_err());
+        assert_eq!(ShardSet::open(folder.path(), "train").unwrap().shards().len(), 2);
+
+        // Damage to a mask is found as any other.
+        std::fs::write(path("train-00000.mask"), [0, 0, 1, 1, 1]).unwrap();
+        let shard = ShardReader::open(&path("train-00000")).unwrap();
+        assert!(shard.verify().unwrap_err().to_string().contains("train-00000.mask` is damaged"));
+        std::fs::write(path("train-00000.mask"), [0, 0, 1]).unwrap();
+        let message = ShardReader::open(&path("train-00000")).unwrap_err().to_string();
+        assert!(message.contains("3 bytes, but one for each of 5 tokens"), "{message}");
+        std::fs::remove_file(path("train-00000.mask")).unwrap();
+        assert!(ShardReader::open(&path("train-00000")).is_err());
+    }
+
+    #[test]
+    fn masks_that_teach_nothing_or_everything_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ShardOptions { masked: true, ..ShardOptions::new("abc", 100, 9) };
+        let mut masked = ShardWriter::create(folder.path(), "train", options).unwrap();
+        for (mask, expected) in [
+            (&[0, 0, 0][..], "`<urn:uuid:1>` is all zeros"),
+            (&[1, 1, 1], "`<urn:uuid:1>` is all ones"),
+            (&[0, 1], "has 2 bytes for 3 tokens"),
+            (&[0, 1, 2], "holds 2"),
+        ] {
+            let message = masked.push_masked(&document(&[9, 1, 2]), mask).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let message = masked.push(&document(&[9, 1])).unwrap_err().to_string();
+        assert!(message.contains("has no loss mask"), "{message}");
+        assert_eq!(masked.finish().unwrap(), []);
+        let mut plain = ShardWriter::create(folder.path(), "val", ShardOptions::new("abc", 100, 9)).unwrap();
+        let message = plain.push_masked(&document(&[9, 1]), &[0, 1]).unwrap_err().to_string();
+        assert!(message.contains("without masks"), "{message}");
+        plain.push(&document(&[9, 1])).unwrap();
+        plain.finish().unwrap();
+        let shard = ShardReader::open(&folder.path().join("val-00000")).unwrap();
+        assert_eq!(shard.document_mask(0).unwrap(), None);
     }
 
     #[test]

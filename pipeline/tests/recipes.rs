@@ -42,7 +42,10 @@ fn above(kind: &StageKind, declares: &Declares) -> &'static str {
     const SHARDS: &str = "[[stage]]\nid = \"above_1\"\nkind = \"jsonl\"\npaths = [\"*.jsonl\"]\n\
         [[stage]]\nkind = \"tokenizer_train\"\nvocab_size = 300\n\
         [[stage]]\nkind = \"token_shards\"\ntokenizer = { stage = \"tokenizer_train\" }\n";
+    const CONVERSATIONS: &str =
+        "[[stage]]\nid = \"above_1\"\nkind = \"openai_messages\"\npaths = [\"*.jsonl\"]\n";
     match kind.shape {
+        _ if declares.reads.iter().any(|column| column == "messages") => CONVERSATIONS,
         Shape::Source => "",
         Shape::Process => SHARDS,
         _ if declares.reads.iter().any(|column| column == "html") => CRAWL,

@@ -1,14 +1,12 @@
 //! `jsonl`: documents out of JSON lines.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-
 use gristmill_corpus::batch::Document;
 use gristmill_corpus::{DocBatchBuilder, columns};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::json_lines::{self, default_maximum_line_bytes, id_in, place_id};
 use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Skipped, Source, SourceOutput, Split, StageConfig,
     StageError,
@@ -47,10 +45,6 @@ fn default_url_field() -> String {
     "url".to_owned()
 }
 
-fn default_maximum_line_bytes() -> u64 {
-    256 << 20
-}
-
 impl StageConfig for Jsonl {
     const KIND: &'static str = "jsonl";
     const VERSION: u32 = 1;
@@ -71,63 +65,16 @@ struct Lines(Jsonl);
 
 impl Source for Lines {
     fn read(&self, split: &Split, output: &mut dyn SourceOutput) -> Result<(), StageError> {
-        let input = |error: std::io::Error| StageError::Input {
-            path: split.path.clone(),
-            message: error.to_string(),
-        };
-        let mut file = BufReader::new(File::open(&split.path).map_err(input)?);
-        let head = file.fill_buf().map_err(input)?;
-        let (is_gzip, is_zstd) =
-            (head.starts_with(&[0x1f, 0x8b]), head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
-        let mut lines: Box<dyn BufRead> = if is_gzip {
-            Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(file)))
-        } else if is_zstd {
-            Box::new(BufReader::with_capacity(
-                1 << 16,
-                zstd::stream::read::Decoder::with_buffer(file).map_err(input)?,
-            ))
-        } else {
-            Box::new(file)
-        };
-        let cap = self.0.maximum_line_bytes;
         let mut builder = DocBatchBuilder::new(columns::TEXT);
-        let mut line = Vec::new();
-        let mut number = 0u64;
-        loop {
-            line.clear();
-            number += 1;
+        json_lines::read(split, self.0.maximum_line_bytes, &mut |number, row| {
             let skip = |reason| Skipped { id: "", url: "", offset: number, reason };
-            match lines.by_ref().take(cap.saturating_add(1)).read_until(b'\n', &mut line) {
-                Ok(0) => break,
-                Ok(length) if length as u64 > cap && line.last() != Some(&b'\n') => {
-                    output.skip(skip("record_too_large"))?;
-                    if lines.skip_until(b'\n').is_err() {
-                        output.skip(skip("truncated_record"))?;
-                        break;
-                    }
-                    continue;
-                }
-                Ok(_) => {}
-                // A file whose first line cannot be had is unreadable; later, the end of it is lost.
-                Err(error) if number == 1 => return Err(input(error)),
-                Err(_) => {
-                    output.skip(skip("truncated_record"))?;
-                    break;
-                }
-            }
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let Ok(Value::Object(row)) = serde_json::from_slice::<Value>(&line) else {
-                output.skip(skip("bad_json"))?;
-                continue;
+            let row = match row {
+                Ok(Value::Object(row)) => row,
+                Ok(_) => return output.skip(skip("bad_json")),
+                Err(reason) => return output.skip(skip(reason)),
             };
             let text_of = |field: &str| row.get(field).and_then(Value::as_str).unwrap_or_default();
-            let id = match row.get(&self.0.id_field) {
-                Some(Value::String(id)) if !id.is_empty() => id.clone(),
-                Some(Value::Number(id)) => id.to_string(),
-                _ => place_id(&split.name, number),
-            };
+            let id = id_in(row.get(&self.0.id_field)).unwrap_or_else(|| place_id(&split.name, number));
             let url = text_of(&self.0.url_field);
             let reason = match row.get(&self.0.text_field) {
                 Some(Value::String(text)) if !text.trim_ascii().is_empty() => {
@@ -140,26 +87,18 @@ impl Source for Lines {
                         offset: number,
                         content: text,
                     });
-                    if builder.is_full() {
-                        output.documents(builder.finish())?;
-                    }
-                    continue;
+                    return if builder.is_full() { output.documents(builder.finish()) } else { Ok(()) };
                 }
                 Some(Value::String(_)) => "empty_body",
                 _ => "no_text",
             };
-            output.skip(Skipped { id: &id, url, offset: number, reason })?;
-        }
+            output.skip(Skipped { id: &id, url, offset: number, reason })
+        })?;
         if !builder.is_empty() {
             output.documents(builder.finish())?;
         }
         Ok(())
     }
-}
-
-/// An id for a row that has none, from where it stands.
-pub(crate) fn place_id(file: &str, offset: u64) -> String {
-    format!("urn:xxh3:{:032x}", xxhash_rust::xxh3::xxh3_128(format!("{file}\0{offset}").as_bytes()))
 }
 
 #[cfg(test)]

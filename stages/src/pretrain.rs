@@ -29,7 +29,7 @@ pub struct Pretrain {
     pub device: String,
 }
 
-fn default_device() -> String {
+pub(crate) fn default_device() -> String {
     "cpu".into()
 }
 
@@ -44,16 +44,23 @@ impl StageConfig for Pretrain {
     }
 
     fn build(&self, context: &BuildContext) -> Result<Runtime, StageError> {
-        let path = context.resolve(&self.config);
-        let wrong =
-            |why: String| StageError::Config(format!("training configuration `{}`: {why}", self.config));
-        let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
-        let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        let mut config = serde_json::to_value(table).map_err(|error| wrong(error.to_string()))?;
-        overlay(&mut config, &Value::Object(self.overrides.clone()));
-        let config = toml::to_string(&config).map_err(|error| wrong(error.to_string()))?;
+        let config = training_config(&self.config, &self.overrides, context)?;
         Ok(Runtime::Process(Box::new(Pretraining { config, device: self.device.clone() })))
     }
+}
+
+/// The training configuration in the file `name`, with `overrides` over it, as TOML.
+pub(crate) fn training_config(
+    name: &str,
+    overrides: &Map<String, Value>,
+    context: &BuildContext,
+) -> Result<String, StageError> {
+    let wrong = |why: String| StageError::Config(format!("training configuration `{name}`: {why}"));
+    let text = fs::read_to_string(context.resolve(name)).map_err(|error| wrong(error.to_string()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut config = serde_json::to_value(table).map_err(|error| wrong(error.to_string()))?;
+    overlay(&mut config, &Value::Object(overrides.clone()));
+    toml::to_string(&config).map_err(|error| wrong(error.to_string()))
 }
 
 /// Puts `changes` over `target`, table by table.

@@ -64,6 +64,13 @@ pub static KINDS: &[StageKind] = &[
     row::<crate::warc_source::Wet>(include_str!("../../configs/stages/wet.toml")),
     row::<crate::jsonl_source::Jsonl>(include_str!("../../configs/stages/jsonl.toml")),
     row::<crate::parquet_source::Parquet>(include_str!("../../configs/stages/parquet.toml")),
+    row::<crate::conversations::openai::OpenAiMessages>(include_str!(
+        "../../configs/stages/openai_messages.toml"
+    )),
+    row::<crate::conversations::smoltalk::SmolTalk>(include_str!("../../configs/stages/smoltalk.toml")),
+    row::<crate::conversations::sharegpt::ShareGpt>(include_str!("../../configs/stages/sharegpt.toml")),
+    row::<crate::conversations::alpaca::Alpaca>(include_str!("../../configs/stages/alpaca.toml")),
+    row::<crate::conversations::oasst::Oasst>(include_str!("../../configs/stages/oasst.toml")),
     row::<crate::url_blocklist::UrlBlocklist>(include_str!("../../configs/stages/url_blocklist.toml")),
     row::<crate::extract_text::ExtractText>(include_str!("../../configs/stages/extract_text.toml")),
     row::<crate::language::Language>(include_str!("../../configs/stages/language.toml")),
@@ -98,7 +105,11 @@ pub static KINDS: &[StageKind] = &[
     row::<crate::write_jsonl::WriteJsonl>(include_str!("../../configs/stages/write_jsonl.toml")),
     row::<crate::tokenizer_train::TokenizerTrain>(include_str!("../../configs/stages/tokenizer_train.toml")),
     row::<crate::token_shards::TokenShards>(include_str!("../../configs/stages/token_shards.toml")),
+    row::<crate::conversation_shards::ConversationShards>(include_str!(
+        "../../configs/stages/conversation_shards.toml"
+    )),
     row::<crate::pretrain::Pretrain>(include_str!("../../configs/stages/pretrain.toml")),
+    row::<crate::sft::Sft>(include_str!("../../configs/stages/sft.toml")),
 ];
 
 /// The row of a kind.

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gristmill_corpus::columns;
-use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardSet, ShardWriter};
+use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardSet, ShardWriter, TokenType};
+use gristmill_corpus::shuffle::Shuffle;
+use gristmill_corpus::sorter::Workspace;
 use gristmill_tokenizer::Tokenizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,8 @@ use crate::stage::{
 /// Every document begins with BOS; text that quotes a special token gets ordinary ids. A page goes to validation
 /// by the hash of its host alone, so that no rerun and no take-down ever moves a host across. Beside each payload
 /// stand indices that Megatron-LM and datatrove read, and `docs.parquet`, which leads every token back to its
-/// record. The joining task holds about 200 bytes a document in memory.
+/// record. The order is made through buckets on disk (as large as the shards, gone at the end): the joining task
+/// holds 16 bytes a document of the largest bucket and 64 KiB a bucket in memory, whatever the corpus.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenShards {
@@ -87,6 +90,7 @@ impl StageConfig for TokenShards {
             tokenizer,
             validation_share: self.validation_share,
             shard_tokens: self.shard_tokens,
+            bucket_bytes: BUCKET_BYTES,
             seed: context.seed,
         })))
     }
@@ -101,8 +105,15 @@ struct Sharder {
     tokenizer: Source,
     validation_share: f64,
     shard_tokens: u64,
+    bucket_bytes: usize,
     seed: u64,
 }
+
+/// Documents that are put in order at a time. Their bytes stay in the system's cache, not in the process.
+const BUCKET_BYTES: usize = 256 << 20;
+
+/// What a bucket holds of a document beside its tokens: a guess, which decides how many buckets there are.
+const BYTES_BESIDE_TOKENS: u64 = 250;
 
 /// The name of a task's part: a shard like any other, in the order of the split.
 const PART: &str = "part";
@@ -170,31 +181,42 @@ impl Gather for Sharder {
                 sets.push(ShardSet::open(part, PART)?);
             }
         }
-        let mut order = Vec::new();
-        for (part, set) in sets.iter().enumerate() {
-            for (shard, reader) in set.shards().iter().enumerate() {
-                for (index, record) in reader.documents()?.into_iter().enumerate() {
-                    let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
-                    order.push((key, part, shard, index, record));
-                }
-            }
-        }
-        order.sort_by_key(|(key, part, shard, index, _)| (*key, *part, *shard, *index));
         let options = self.options(&tokenizer)?;
-        let mut train = ShardWriter::create(folder, "train", options.clone())?;
-        let mut validation = ShardWriter::create(folder, "val", options)?;
-        for (_, part, shard, index, record) in &order {
-            let ids = sets[*part].shards()[*shard].document(*index)?;
-            let target = if self.is_held_out(&record.url) { &mut validation } else { &mut train };
-            target.push(&DocumentTokens {
-                ids: &ids,
-                id: &record.id,
-                url: &record.url,
-                file_path: &record.file_path,
-                offset: record.offset,
-                n_bytes: record.n_bytes,
+        let spill = folder.join("spill");
+        let dtype = TokenType::for_vocab(options.vocab_size);
+        let n_bytes = sets
+            .iter()
+            .map(|set| set.n_tokens() * dtype.bytes() + set.n_documents() as u64 * BYTES_BESIDE_TOKENS)
+            .sum();
+        let workspace = Workspace::new(&spill, self.bucket_bytes);
+        let mut shuffle = Shuffle::create(&workspace, dtype, n_bytes)?;
+        for reader in sets.iter().flat_map(ShardSet::shards) {
+            let mut ids = Vec::new();
+            reader.each_document(|record| {
+                ids.clear();
+                reader.tokens_into(record.start_token..record.start_token + record.n_tokens, &mut ids)?;
+                let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
+                shuffle.push(
+                    key,
+                    &DocumentTokens {
+                        ids: &ids,
+                        id: &record.id,
+                        url: &record.url,
+                        file_path: &record.file_path,
+                        offset: record.offset,
+                        n_bytes: record.n_bytes,
+                    },
+                    &[],
+                )
             })?;
         }
+        let mut train = ShardWriter::create(folder, "train", options.clone())?;
+        let mut validation = ShardWriter::create(folder, "val", options)?;
+        shuffle.finish(|document, _| {
+            let target = if self.is_held_out(document.url) { &mut validation } else { &mut train };
+            target.push(document)
+        })?;
+        fs::remove_dir_all(&spill).map_err(|error| failed(&spill, &error))?;
         train.finish()?;
         validation.finish()?;
         // Whoever reads the shards needs the tokenizer: it travels with them.
@@ -257,6 +279,16 @@ mod tests {
 
     /// Shards of 40 pages on 20 hosts, cut into splits of the given sizes; (train ids, val ids, folder).
     fn shards(cuts: &[usize], seed: u64) -> (Vec<String>, Vec<String>, tempfile::TempDir) {
+        shards_of(cuts, seed, &(0..40).collect::<Vec<_>>(), BUCKET_BYTES)
+    }
+
+    /// The same of the given pages, in buckets of so many bytes.
+    fn shards_of(
+        cuts: &[usize],
+        seed: u64,
+        pages: &[usize],
+        bucket_bytes: usize,
+    ) -> (Vec<String>, Vec<String>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut counts = PretokenCounts::new(Pattern::cl100k());
         counts.add("the mill grinds the corn");
@@ -267,7 +299,14 @@ mod tests {
         }))
         .unwrap();
         let context = BuildContext { base: folder.path().to_owned(), seed };
-        let Runtime::Gather(gather) = config.build(&context).unwrap() else { panic!("a gather") };
+        assert!(matches!(config.build(&context).unwrap(), Runtime::Gather(_)));
+        let gather = Sharder {
+            tokenizer: Source::File(folder.path().join("tokenizer.json")),
+            validation_share: 0.3,
+            shard_tokens: 100,
+            bucket_bytes,
+            seed,
+        };
         let mut next = 0;
         let mut parts = Vec::new();
         for (index, n) in cuts.iter().enumerate() {
@@ -275,7 +314,7 @@ mod tests {
             fs::create_dir(&part).unwrap();
             let mut writer = gather.open(&part, &Artefacts::new()).unwrap();
             let mut builder = DocBatchBuilder::new(columns::TEXT);
-            for page in next..next + n {
+            for page in &pages[next..next + n] {
                 let (id, url) = (format!("id{page}"), format!("http://h{}.example/{page}", page % 20));
                 let content = format!("page {page} of <|bos|> the mill");
                 builder.push(&Document {
@@ -284,7 +323,7 @@ mod tests {
                     date: "",
                     dump: "",
                     file_path: "f",
-                    offset: page as u64,
+                    offset: *page as u64,
                     content: &content,
                 });
             }
@@ -315,6 +354,37 @@ mod tests {
         let files =
             |folder: &tempfile::TempDir| gristmill_corpus::files::list(&folder.path().join("out")).unwrap();
         assert_eq!(files(&one), files(&three));
+    }
+
+    #[test]
+    fn how_many_buckets_there_are_does_not_show_in_the_bytes() {
+        let pages: Vec<usize> = (0..40).collect();
+        let (train, val, one) = shards_of(&[40], 7, &pages, usize::MAX);
+        let files =
+            |folder: &tempfile::TempDir| gristmill_corpus::files::list(&folder.path().join("out")).unwrap();
+        for bucket_bytes in [1, 1000, 5000] {
+            let (.., many) = shards_of(&[13, 27], 7, &pages, bucket_bytes);
+            assert_eq!(files(&one), files(&many), "{bucket_bytes}");
+        }
+        // And the order is that of sorting all keys at once.
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort_by_key(|id| xxh3_64_with_seed(id.as_bytes(), 7));
+            ids
+        };
+        assert_eq!(train, sorted(train.clone()));
+        assert_eq!(val, sorted(val.clone()));
+    }
+
+    #[test]
+    fn a_page_taken_down_moves_no_other_across() {
+        let all: Vec<usize> = (0..40).collect();
+        let fewer: Vec<usize> = all.iter().copied().filter(|page| page % 7 != 3).collect();
+        let (_, val, _a) = shards_of(&[40], 7, &all, BUCKET_BYTES);
+        let (_, val_of_fewer, _b) = shards_of(&[fewer.len()], 7, &fewer, BUCKET_BYTES);
+        let taken_down = |id: &str| id.trim_start_matches("id").parse::<usize>().unwrap() % 7 == 3;
+        let left: Vec<String> = val.into_iter().filter(|id| !taken_down(id)).collect();
+        assert_eq!(val_of_fewer, left);
+        assert!(!left.is_empty());
     }
 
     #[test]

@@ -22,8 +22,10 @@
 //! | `merge` | which tokens does one pre-token become? |
 //! | [`tokenizer`](Tokenizer) | the trained thing: encode, decode, ids, hash |
 //! | [`special`](DEFAULT_SPECIALS) | which ids never come from text? |
+//! | [`conversation`] | which ids stand for a conversation, and which of them does the assistant write? |
 //! | `hf`, `tiktoken` | the two file formats |
 
+pub mod conversation;
 mod counts;
 mod error;
 mod hf;

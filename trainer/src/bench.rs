@@ -41,7 +41,8 @@ pub fn configuration() -> (RunConfig, usize) {
         norm_epsilon: 1e-5,
     };
     let train = TrainConfig { batch: 8, ..TrainConfig::default() };
-    (RunConfig { model, train, sample: SampleConfig::default() }, 8_192)
+    let sample = SampleConfig::default();
+    (RunConfig { model, train, sample, sft: None, mixture: Vec::new() }, 8_192)
 }
 
 /// Times `steps` steps on made-up tokens, after two that are not timed.

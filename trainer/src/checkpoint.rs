@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::RunConfig;
+use crate::lora::Adapters;
 use crate::model::{Model, Parameter, Weights};
 use crate::optimizer::{AdamW, Place, vector};
 use crate::step::Training;
@@ -33,6 +34,10 @@ const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
 const STATE: &str = "state.json";
+
+/// Kinds of tensors in [`OPTIMIZER`] of a run that learns through adapters, beside their moments.
+const BASE: &str = "base";
+const VALUE: &str = "value";
 
 /// `state.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,10 +101,22 @@ fn write(
 ) -> Result<()> {
     let parameters = &training.model.parameters;
     let weights = parameters.iter().zip(&training.weights.0).map(|(p, w)| Stored::weight(p, w));
-    let moments = [("mean", &training.optimizer.mean), ("mean_square", &training.optimizer.mean_square)];
+    let (trained, optimizer) = match &training.adapters {
+        None => (parameters, &training.optimizer),
+        Some(adapters) => (&adapters.parameters, &adapters.optimizer),
+    };
+    let moments = [("mean", &optimizer.mean), ("mean_square", &optimizer.mean_square)];
     let moments = moments.into_iter().flat_map(|(kind, tensors)| {
-        parameters.iter().zip(tensors).map(move |(p, t)| Stored::moment(kind, p, t))
+        trained.iter().zip(tensors).map(move |(p, t)| Stored::moment(kind, p, t))
     });
+    let adapters = training.adapters.iter().flat_map(|adapters| {
+        let base = adapters.targets.iter().map(|&target| &parameters[target]).zip(&adapters.base.0);
+        let base = base.map(|(p, t)| Stored::moment(BASE, p, t));
+        base.chain(
+            adapters.parameters.iter().zip(&adapters.values.0).map(|(p, t)| Stored::moment(VALUE, p, t)),
+        )
+    });
+    let moments = moments.chain(adapters);
     let contents = [
         (MODEL, serialize(weights)?),
         (OPTIMIZER, serialize(moments)?),
@@ -200,10 +217,20 @@ impl Checkpoint {
         Ok((model, weights))
     }
 
+    /// Checksum of the weights.
+    pub fn weights_checksum(&self) -> String {
+        self.state.files.get(MODEL).map(|checksum| checksum.xxh3.clone()).unwrap_or_default()
+    }
+
+    /// The tokenizer's file.
+    pub fn tokenizer_json(&self) -> Result<Vec<u8>> {
+        self.file(TOKENIZER)
+    }
+
     /// The tokenizer that the model was trained with.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         let file = self.path.join(TOKENIZER);
-        let tokenizer = Tokenizer::from_json(&self.file(TOKENIZER)?)
+        let tokenizer = Tokenizer::from_json(&self.tokenizer_json()?)
             .with_context(|| format!("in `{}`", file.display()))?;
         ensure!(
             tokenizer.vocab_size() == self.state.vocabulary,
@@ -218,19 +245,35 @@ impl Checkpoint {
     /// Everything that training goes on with.
     pub fn training(&self, device: Device, place: Place) -> Result<Training> {
         let (model, weights) = self.model(&device)?;
-        let mut optimizer = AdamW::new(&self.state.config.train, &[], &device);
+        let config = &self.state.config;
+        let mut optimizer = AdamW::new(&config.train, &[], &device);
+        let mut adapters = match config.sft.as_ref().and_then(|sft| sft.lora.as_ref()) {
+            None => None,
+            Some(lora) => Some(Adapters::new(&model, &weights, lora, &config.train, &device)?),
+        };
         let content = self.file(OPTIMIZER)?;
         let file = self.path.join(OPTIMIZER);
         let tensors = SafeTensors::deserialize(&content)
             .with_context(|| format!("`{}` is not a safetensors file", file.display()))?;
-        for (kind, moments) in [("mean", &mut optimizer.mean), ("mean_square", &mut optimizer.mean_square)] {
-            for parameter in &model.parameters {
-                let values = read(&tensors, &moment_name(kind, parameter), &[parameter.len()])
-                    .with_context(|| format!("in `{}`", file.display()))?;
-                moments.push(vector(values, &device));
-            }
+        let stored = |kind: &str, parameter: &Parameter| -> Result<Tensor<1>> {
+            let values = read(&tensors, &moment_name(kind, parameter), &[parameter.len()])
+                .with_context(|| format!("in `{}`", file.display()))?;
+            Ok(vector(values, &device))
+        };
+        let all = |kind: &str, parameters: &[Parameter]| -> Result<Vec<Tensor<1>>> {
+            parameters.iter().map(|parameter| stored(kind, parameter)).collect()
+        };
+        if let Some(adapters) = &mut adapters {
+            let targets = adapters.targets.iter().map(|&target| stored(BASE, &model.parameters[target]));
+            adapters.base = Weights(targets.collect::<Result<_>>()?);
+            adapters.values = Weights(all(VALUE, &adapters.parameters)?);
+            adapters.optimizer.mean = all("mean", &adapters.parameters)?;
+            adapters.optimizer.mean_square = all("mean_square", &adapters.parameters)?;
+        } else {
+            optimizer.mean = all("mean", &model.parameters)?;
+            optimizer.mean_square = all("mean_square", &model.parameters)?;
         }
-        Ok(Training { model, weights, optimizer, step: self.state.step, device, place })
+        Ok(Training { model, weights, optimizer, step: self.state.step, device, place, adapters })
     }
 
     /// Errors, naming each difference, where going on would not be the same run.
@@ -245,14 +288,20 @@ impl Checkpoint {
         compare("tokenizer", &self.state.data.tokenizer, &data.tokenizer);
         compare("shards", &self.state.data.shards, &data.shards);
         compare("vocabulary", &self.state.vocabulary, &vocabulary);
+        let kind = |config: &RunConfig| if config.sft.is_some() { "a chat model" } else { "a base model" };
+        compare("kind", &kind(&self.state.config), &kind(config));
         let (then, now) = (comparable(&self.state.config)?, comparable(config)?);
         for (section, values) in &then {
-            let (Some(values), Some(others)) = (values.as_table(), now[section].as_table()) else { continue };
+            let others = now.get(section).and_then(toml::Value::as_table);
+            let (Some(values), Some(others)) = (values.as_table(), others) else { continue };
             for (key, value) in values {
                 match others.get(key) {
                     Some(other) => compare(&format!("{section}.{key}"), value, other),
                     None => compare(&format!("{section}.{key}"), value, &"nothing"),
                 }
+            }
+            for (key, other) in others.iter().filter(|(key, _)| !values.contains_key(*key)) {
+                compare(&format!("{section}.{key}"), &"nothing", other);
             }
         }
         ensure!(

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use gristmill_corpus::pack_plan::{MixtureSource, Packing};
+use gristmill_tokenizer::conversation::Template;
 use serde::{Deserialize, Serialize};
 
 use crate::depth;
@@ -19,6 +21,88 @@ pub struct RunConfig {
     /// What the finished model writes into `sample.txt`.
     #[serde(default)]
     pub sample: SampleConfig,
+    /// Sources of the training data, each a folder of shards that `--shards NAME=DIR` gives: `name`, `weight` (its share of
+    /// the rows is this over the sum of all; 1 unless said) and `max_epochs` (it is read at most so often; what it cannot
+    /// give, the others do). Empty: the one folder that `--shards` names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixture: Vec<MixtureSource>,
+    /// What makes a chat model of it; absent where the model is a base model. `gristmill-train sft` fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sft: Option<SftConfig>,
+}
+
+/// What a chat model was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SftConfig {
+    /// Checksum of the base model's weights.
+    pub base: String,
+    /// How conversations are written.
+    pub template: Template,
+    /// The adapters through which it was learnt; absent where all values were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
+}
+
+/// Low-rank adapters: what is learnt instead of the matrices themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraConfig {
+    /// Columns of A and rows of B.
+    pub rank: usize,
+    /// What A B is multiplied by, times the rank; twice the rank is usual.
+    pub alpha: f64,
+    /// Words in the names of the matrices that are adapted, such as `q_proj`; empty takes all inside the blocks.
+    pub matrices: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self { rank: 8, alpha: 16.0, matrices: Vec::new() }
+    }
+}
+
+/// A fine-tuning run, as written in a TOML file: the model's shape comes from its base.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FineTuneConfig {
+    /// Length, batch, optimiser and schedule.
+    pub train: TrainConfig,
+    /// Questions that the finished model answers in `sample.txt`.
+    pub sample: SampleConfig,
+    /// Learn through low-rank adapters, merged into the checkpoint's weights; without the table all values are learnt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
+}
+
+impl FineTuneConfig {
+    /// Reads `path`, applies `key=value` overrides (`train.steps=100`) and checks every value.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the training config `{}`", path.display()))?;
+        Self::parse(&text, overrides).with_context(|| format!("in `{}`", path.display()))
+    }
+
+    /// As [`FineTuneConfig::load`], from text.
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
+        let config: Self = read(text, overrides)?;
+        config.train.check()?;
+        config.sample.check()?;
+        if let Some(lora) = &config.lora {
+            ensure!(
+                (1..=1 << 16).contains(&lora.rank),
+                "lora.rank = {}: must be 1 to {}; 8 is usual",
+                lora.rank,
+                1 << 16
+            );
+            ensure!(
+                lora.alpha > 0.0 && lora.alpha.is_finite(),
+                "lora.alpha = {}: must be positive; twice the rank is usual",
+                lora.alpha
+            );
+        }
+        Ok(config)
+    }
 }
 
 /// Family of the decoder.
@@ -188,6 +272,9 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Sequences in one forward pass.
     pub batch: usize,
+    /// `best_fit`: a document that fits into a row of `model.context` tokens is never cut, and documents in one row do not
+    /// see each other. `stream`: documents one behind the other, cut wherever a row is full.
+    pub packing: Packing,
     /// Forward passes that share one optimiser step; their gradient is divided by the tokens of all of them.
     pub accumulate: usize,
     /// Highest learning rate, reached after the warm-up.
@@ -221,6 +308,7 @@ impl Default for TrainConfig {
         Self {
             steps: 1_000,
             batch: 8,
+            packing: Packing::BestFit,
             accumulate: 1,
             learning_rate: 6e-4,
             min_learning_rate_ratio: 0.1,
@@ -340,18 +428,7 @@ impl RunConfig {
 
     /// As [`RunConfig::load`], from text.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
-        let mut table: toml::Table = toml::from_str(text)?;
-        for entry in overrides {
-            set(&mut table, entry)?;
-        }
-        let written = table.clone();
-        depth::fill(&mut table)?;
-        let config: Self = if overrides.is_empty() && table == written {
-            // Straight from the text, so that a mistake is shown with its line.
-            toml::from_str(text)?
-        } else {
-            table.try_into()?
-        };
+        let config: Self = read(text, overrides)?;
         config.model.check()?;
         config.train.check()?;
         config.sample.check()?;
@@ -362,6 +439,21 @@ impl RunConfig {
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).context("cannot write the training config as TOML")
     }
+}
+
+/// Reads TOML with `key=value` overrides over it.
+fn read<T: serde::de::DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T> {
+    let mut table: toml::Table = toml::from_str(text)?;
+    for entry in overrides {
+        set(&mut table, entry)?;
+    }
+    let written = table.clone();
+    depth::fill(&mut table)?;
+    if overrides.is_empty() && table == written {
+        // Straight from the text, so that a mistake is shown with its line.
+        return Ok(toml::from_str(text)?);
+    }
+    Ok(table.try_into()?)
 }
 
 /// Sets one dotted key. A value that is not TOML (a bare word) is taken as a string.

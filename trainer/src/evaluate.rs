@@ -3,7 +3,7 @@
 use anyhow::Result;
 use gristmill_tokenizer::Tokenizer;
 
-use crate::loader::{TokenSource, in_order};
+use crate::loader::{Batch, TokenSource, in_order};
 use crate::loss::{self, IGNORED};
 use crate::model::{Model, Weights};
 use crate::step::token_tensor;
@@ -30,13 +30,23 @@ pub fn score(
     rows: usize,
     limit: u64,
 ) -> Result<Score> {
+    score_batches(model, weights, tokenizer, in_order(source, model.config.context, rows, limit))
+}
+
+/// Scores every target of the batches.
+pub fn score_batches(
+    model: &Model,
+    weights: &Weights,
+    tokenizer: &Tokenizer,
+    batches: impl Iterator<Item = Result<Batch>>,
+) -> Result<Score> {
     let device = weights.0[0].device();
     let head = model.head(weights);
     let (mut nats, mut tokens, mut bytes) = (0.0_f64, 0_u64, 0_u64);
-    for batch in in_order(source, model.config.context, rows, limit) {
+    for batch in batches {
         let batch = batch?;
         let ids = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
-        let hidden = model.hidden(weights, ids, None);
+        let hidden = model.hidden_within(weights, ids, &batch.starts, None);
         let losses = loss::nats(&hidden, &head, &batch.targets);
         nats += losses.iter().map(|&nat| f64::from(nat)).sum::<f64>();
         for &target in batch.targets.iter().filter(|&&target| target != IGNORED) {

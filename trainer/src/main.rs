@@ -1,24 +1,33 @@
 //! The `gristmill-train` command: what it accepts, and which module does it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
+use gristmill_corpus::pack_plan::MixtureSource;
 use gristmill_corpus::printable::printable;
+use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 
+use gristmill_train::chat::{ChatModel, End, Session, Validity};
 use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
-use gristmill_train::config::{RunConfig, SampleConfig};
+use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig};
 use gristmill_train::evals::scorer::CheckpointModel;
 use gristmill_train::evals::task::Task;
 use gristmill_train::generate::{generate, prompt_ids};
+use gristmill_train::model::{Model, Weights};
 use gristmill_train::optimizer::Place;
+use gristmill_train::packing::Comparison;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
-use gristmill_train::{bench, device, evals, evaluate, plan, progress, selftest, shards};
+use gristmill_train::sft::{FineTuning, sft};
+use gristmill_train::{
+    bench, chat, conversations, device, evals, evaluate, plan, progress, selftest, shards,
+};
 
 /// Pretrain, sample and measure small language models on Gristmill's token shards.
 #[derive(Parser)]
@@ -34,12 +43,18 @@ enum Command {
     Pretrain(PretrainArgs),
     /// What a run will cost: parameters, tokens, memory, and time on known hardware. Reads no data.
     Plan(PlanArgs),
+    /// Make a chat model of a base model: learn from conversations what the assistant writes.
+    Sft(SftArgs),
     /// Let a checkpoint continue a prompt.
     Sample(SampleArgs),
     /// Held-out loss and bits per byte of a checkpoint on token shards.
     Eval(EvalArgs),
-    /// Write to a checkpoint line by line. It is a base model: it continues text, it does not answer.
+    /// Talk to a chat model. A base model continues what you write, line by line.
     Chat(ChatArgs),
+    /// Held-out loss of a chat model, and the share of its answers that are well-formed.
+    EvalChat(EvalChatArgs),
+    /// Rows of token shards as a run would pack them: padding, documents cut, and what other ways would lose.
+    Pack(PackArgs),
     /// Check that a device computes what the plain CPU operations compute.
     Selftest(DeviceArgs),
     /// Training tokens a second on a fixed 13.9 M-parameter configuration.
@@ -58,9 +73,9 @@ struct PretrainArgs {
     /// TOML file; see configs/train.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Directory with train-*.bin and val-*.bin.
-    #[arg(long, value_name = "DIR")]
-    shards: PathBuf,
+    /// Directory with train-*.bin and val-*.bin. One for each source of the config's [[mixture]], with its name.
+    #[arg(long, value_name = "[NAME=]DIR", required = true)]
+    shards: Vec<String>,
     /// The tokenizer.json that the shards were written with.
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
@@ -88,6 +103,43 @@ struct PlanArgs {
     /// Override a config key, for example model.depth=12.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+#[derive(Args)]
+struct SftArgs {
+    /// TOML file with [train], [sample] and perhaps [lora]; see configs/train/sft-tiny.toml. The model's shape is its base's.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The base model: a checkpoint directory, or the --out directory of a pretraining run.
+    #[arg(long, value_name = "DIR")]
+    base: PathBuf,
+    /// Directory with train-*.bin, val-*.bin, their .mask files and template.json, as `conversation_shards` leaves them.
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// Where checkpoint/, metrics.jsonl, summary.json and sample.txt go.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the checkpoint in --out, if there is one.
+    #[arg(long)]
+    resume: bool,
+    /// Override a config key, for example train.steps=100.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct PackArgs {
+    /// Directory with train-*.bin.
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// Inputs in a row: the model's context.
+    #[arg(long, value_name = "N")]
+    row_length: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -131,6 +183,30 @@ struct SampleArgs {
 
 #[derive(Args)]
 struct ChatArgs {
+    /// What the system says before the first turn (chat models only).
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Say this and end with the answer, instead of reading standard input.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Print one JSON object an answer: prompt, text, ids, ended.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    draw: DrawArgs,
+}
+
+#[derive(Args)]
+struct EvalChatArgs {
+    /// Directory with the conversations held out: val-*.bin and their .mask files.
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// Ask at most so many held-out questions; 0 asks all.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    questions: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     draw: DrawArgs,
 }
@@ -181,9 +257,12 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => run_pretrain(&args),
         Command::Plan(args) => run_plan(&args),
+        Command::Sft(args) => run_sft(&args),
         Command::Sample(args) => run_sample(&args),
         Command::Eval(args) => run_eval(&args),
+        Command::Pack(args) => run_pack(&args),
         Command::Chat(args) => run_chat(&args),
+        Command::EvalChat(args) => run_eval_chat(&args),
         Command::Selftest(args) => run_selftest(&args),
         Command::Bench(args) => run_bench(&args),
     };
@@ -210,10 +289,15 @@ fn run_pretrain(args: &PretrainArgs) -> Result<()> {
         .with_context(|| format!("cannot read the tokenizer `{}`", args.tokenizer.display()))?;
     let tokenizer = Tokenizer::from_json(&tokenizer_json)
         .with_context(|| format!("in `{}`", args.tokenizer.display()))?;
-    let splits = shards::open(&args.shards, &tokenizer, &args.tokenizer.display().to_string())?;
+    let mixture = mixture(&config.mixture, &args.shards)?;
+    let folders: Vec<&Path> = mixture.iter().map(|(_, folder)| folder.as_path()).collect();
+    let splits = shards::open_all(&folders, &tokenizer, &args.tokenizer.display().to_string())?;
+    let sources: Vec<_> =
+        mixture.iter().map(|(source, _)| source.clone()).zip(splits.train.sources()).collect();
     let summary = pretrain(&Pretraining {
         config: &config,
         train: &splits.train,
+        sources: &sources,
         val: &splits.val,
         tokenizer: &tokenizer,
         tokenizer_json: &tokenizer_json,
@@ -243,6 +327,52 @@ fn run_plan(args: &PlanArgs) -> Result<()> {
     let config = RunConfig::load(&args.config, &args.set)?;
     ensure!(args.vocabulary >= 1, "--vocabulary 0: a tokenizer has at least one id");
     write!(std::io::stdout().lock(), "{}", plan::describe(&config, args.vocabulary))?;
+    Ok(())
+}
+
+/// The folder of each source: by name where the config mixes several.
+fn mixture(sources: &[MixtureSource], shards: &[String]) -> Result<Vec<(MixtureSource, PathBuf)>> {
+    if sources.is_empty() {
+        let [folder] = shards else {
+            bail!("{} --shards, and the config has no [[mixture]] that says how to mix them", shards.len());
+        };
+        return Ok(vec![(MixtureSource::only("shards"), folder.into())]);
+    }
+    let mut named = BTreeMap::new();
+    for given in shards {
+        let (name, folder) = given
+            .split_once('=')
+            .with_context(|| format!("--shards {given}: the config has a [[mixture]]; say NAME={given}"))?;
+        ensure!(named.insert(name, folder).is_none(), "--shards {name}=… is given twice");
+    }
+    let of = |source: &MixtureSource| {
+        let folder = named
+            .remove(source.name.as_str())
+            .with_context(|| format!("the mixture has a source `{0}`: give --shards {0}=DIR", source.name))?;
+        Ok((source.clone(), folder.into()))
+    };
+    let found = sources.iter().map(of).collect::<Result<_>>()?;
+    if let Some(name) = shards
+        .iter()
+        .filter_map(|given| given.split_once('='))
+        .map(|(name, _)| name)
+        .find(|name| sources.iter().all(|source| source.name != *name))
+    {
+        bail!("--shards {name}=…: the config's [[mixture]] has no source of that name");
+    }
+    Ok(found)
+}
+
+fn run_pack(args: &PackArgs) -> Result<()> {
+    let set = ShardSet::open(&args.shards, "train")?;
+    let lengths: Vec<u64> = set.document_lengths().collect();
+    let compared = Comparison::of(&lengths, args.row_length)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&compared)?)?;
+    } else {
+        write!(out, "{}", compared.to_text())?;
+    }
     Ok(())
 }
 
@@ -352,41 +482,201 @@ fn run_tasks(args: &EvalArgs, model: &CheckpointModel<'_>) -> Result<Vec<evals::
     Ok(scores)
 }
 
+fn run_sft(args: &SftArgs) -> Result<()> {
+    let config = FineTuneConfig::load(&args.config, &args.set)?;
+    let (device, place) = device::open(&args.device.device)?;
+    let base = open_checkpoint(&args.base)?;
+    let tokenizer = base.tokenizer()?;
+    let context = base.state.config.model.context;
+    let name = args.base.display().to_string();
+    let conversations = conversations::open(&args.shards, &tokenizer, &name, context)?;
+    let summary = sft(&FineTuning {
+        config: &config,
+        base: &base,
+        conversations: &conversations,
+        out: &args.out,
+        resume: args.resume,
+        device,
+        place,
+        stop_after: None,
+    })?;
+    let summary = summary.expect("only tests stop early");
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "validation loss {:.4} nats/token over {} tokens of answers (the base model's: {:.4})",
+        summary.val_loss, summary.val_tokens, summary.base_val_loss
+    )?;
+    print_validity(&mut out, &summary.format)
+}
+
+fn print_validity(out: &mut impl std::io::Write, format: &Validity) -> Result<()> {
+    writeln!(
+        out,
+        "{} of {} answers to held-out questions are well-formed ({:.1} %): {} did not end, {} held a foreign special \
+         token; {} are the held-out answer",
+        format.valid,
+        format.prompts,
+        format.valid_share * 100.0,
+        format.unended,
+        format.foreign,
+        format.exact
+    )?;
+    Ok(())
+}
+
+fn run_eval_chat(args: &EvalChatArgs) -> Result<()> {
+    let config = args.draw.config()?;
+    let (device, _) = device::open(&args.draw.device.device)?;
+    let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
+    let tokenizer = checkpoint.tokenizer()?;
+    let format = chat::format_of(&checkpoint, &tokenizer)?;
+    let (model, weights) = checkpoint.model(&device)?;
+    let name = args.draw.checkpoint.display().to_string();
+    let val = conversations::open(&args.shards, &tokenizer, &name, model.config.context)?.val;
+    let rows = val.in_order(checkpoint.state.config.train.batch);
+    let score = evaluate::score_batches(&model, &weights, &tokenizer, rows)?;
+    let chat = ChatModel { model: &model, weights: &weights, tokenizer: &tokenizer, format };
+    let format = chat::validity(&chat, &val, &config, args.draw.seed, args.questions)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let report = serde_json::json!({
+            "val_loss": score.loss,
+            "bits_per_byte": score.bits_per_byte,
+            "val_tokens": score.tokens,
+            "conversations": val.len(),
+            "format": format,
+            "step": checkpoint.state.step,
+        });
+        writeln!(out, "{report}")?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "validation loss {:.4} nats/token, {:.4} bits/byte over {} tokens of answers in {} conversations",
+        score.loss,
+        score.bits_per_byte,
+        score.tokens,
+        val.len()
+    )?;
+    print_validity(&mut out, &format)
+}
+
 fn run_chat(args: &ChatArgs) -> Result<()> {
     let config = args.draw.config()?;
     let (device, _) = device::open(&args.draw.device.device)?;
     let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
     let tokenizer = checkpoint.tokenizer()?;
     let (model, weights) = checkpoint.model(&device)?;
-    eprintln!(
-        "this is a base model: it continues what you write and knows no turns or answers. An empty line ends."
-    );
-    let mut lines = std::io::stdin().lock().lines();
+    if checkpoint.state.config.sft.is_none() {
+        ensure!(
+            args.system.is_none(),
+            "--system: this is a base model, which knows no turns\nhint: `gristmill-train sft` makes a chat model of it"
+        );
+        return continue_lines(args, &config, &tokenizer, &model, &weights);
+    }
+    let format = chat::format_of(&checkpoint, &tokenizer)?;
+    let chat = ChatModel { model: &model, weights: &weights, tokenizer: &tokenizer, format };
+    let mut session = Session { chat, config, messages: Vec::new() };
+    session.set_system(args.system.as_deref().unwrap_or_default());
+    let on_terminal = std::io::stdin().is_terminal() && args.prompt.is_none();
+    if on_terminal {
+        eprintln!("/system TEXT sets what the system says, /reset forgets all turns, an empty line ends.");
+    }
+    let mut lines = Lines::new(args.prompt.as_deref());
     let mut out = std::io::stdout().lock();
-    for turn in 0.. {
+    let mut turn = 0;
+    while let Some(line) = lines.next()? {
+        if line == "/reset" {
+            session.reset();
+            continue;
+        }
+        if let Some(text) = line.strip_prefix("/system") {
+            session.set_system(text.trim());
+            continue;
+        }
+        let mut random = Random::named(args.draw.seed, &format!("chat/{turn}"));
+        turn += 1;
+        let answered = session.say(&line, &mut random, |text| {
+            if args.json { Ok(()) } else { write!(out, "{}", printable(text)).and_then(|()| out.flush()) }
+        });
+        let (text, answer) = match answered {
+            Ok(answered) => answered,
+            // A message that is too long is no reason to end a conversation.
+            Err(error) if on_terminal && !is_closed_pipe(&error) => {
+                eprintln!("error: {}", printable(&format!("{error:#}")));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let ended = answer.end == End::Turn;
+        if args.json {
+            let line = serde_json::json!({"prompt": line, "text": text, "ids": answer.ids, "ended": ended});
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "{}", if ended { "" } else { " […]" })?;
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// What a person says: one line that was given, or standard input to its first empty line.
+struct Lines<'a> {
+    given: Option<&'a str>,
+    input: Option<std::io::Lines<std::io::StdinLock<'static>>>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(given: Option<&'a str>) -> Self {
+        Self { given, input: given.is_none().then(|| std::io::stdin().lock().lines()) }
+    }
+
+    fn next(&mut self) -> Result<Option<String>> {
+        let Some(input) = &mut self.input else { return Ok(self.given.take().map(str::to_owned)) };
         if std::io::stdin().is_terminal() {
             eprint!("> ");
         }
-        let Some(line) = lines.next() else { break };
-        let line = line.context("cannot read standard input as UTF-8 text")?;
-        if line.is_empty() {
-            break;
-        }
+        let line = input.next().transpose().context("cannot read standard input as UTF-8 text")?;
+        Ok(line.filter(|line| !line.is_empty()))
+    }
+}
+
+/// A base model's chat: it continues each line.
+fn continue_lines(
+    args: &ChatArgs,
+    config: &SampleConfig,
+    tokenizer: &Tokenizer,
+    model: &Model,
+    weights: &Weights,
+) -> Result<()> {
+    eprintln!(
+        "this is a base model: it continues what you write and knows no turns or answers. An empty line ends."
+    );
+    let mut lines = Lines::new(args.prompt.as_deref());
+    let mut out = std::io::stdout().lock();
+    let mut turn = 0;
+    while let Some(line) = lines.next()? {
         let mut random = Random::named(args.draw.seed, &format!("chat/{turn}"));
-        let prompt = prompt_ids(&tokenizer, &line);
+        turn += 1;
+        let prompt = prompt_ids(tokenizer, &line);
         // Shown as it is written, up to the last whole character.
         let (mut ids, mut shown) = (Vec::new(), 0);
         let mut failure = Ok(());
-        generate(&model, &weights, &prompt, &config, tokenizer.bos(), &mut random, |id| {
+        generate(model, weights, &prompt, config, tokenizer.bos(), &mut random, |id| {
             ids.push(id);
             let text = tokenizer.decode_lossy(&ids);
             let whole = text.trim_end_matches('\u{fffd}').len();
-            if whole > shown && failure.is_ok() {
+            if whole > shown && failure.is_ok() && !args.json {
                 failure = write!(out, "{}", printable(&text[shown..whole])).and_then(|()| out.flush());
                 shown = whole;
             }
         })?;
         failure?;
+        if args.json {
+            let text = tokenizer.decode_lossy(&ids);
+            write!(out, "{}", serde_json::json!({"prompt": line, "text": text, "ids": ids, "ended": false}))?;
+        }
         writeln!(out)?;
     }
     Ok(())

@@ -34,6 +34,11 @@ enum Start {
 }
 
 impl Parameter {
+    /// A matrix that is trained beside a model's own; see [`crate::lora`].
+    pub fn adapter(name: String, shape: [usize; 2]) -> Self {
+        Self { name, shape: shape.to_vec(), transposed_on_disk: false, decayed: true, start: Start::Zeros }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
@@ -289,22 +294,43 @@ impl Model {
     ///
     /// With a `cache`, `tokens` continue what it holds, and it grows by them. T plus what it holds must not
     /// exceed the model's context.
-    pub fn hidden(&self, w: &Weights, tokens: Tensor<2, Int>, mut cache: Option<&mut Cache>) -> Tensor<2> {
+    pub fn hidden(&self, w: &Weights, tokens: Tensor<2, Int>, cache: Option<&mut Cache>) -> Tensor<2> {
+        self.hidden_within(w, tokens, &[], cache)
+    }
+
+    /// As [`Self::hidden`], for rows that hold several documents: a token reads its own document only, and its
+    /// position counts from there, so that each document comes out as if it stood alone.
+    ///
+    /// `starts` (B·T) says at which place of its row each token's document begins; empty, every row is one document.
+    /// A row's places count from its first token in the `cache`.
+    pub fn hidden_within(
+        &self,
+        w: &Weights,
+        tokens: Tensor<2, Int>,
+        starts: &[u32],
+        mut cache: Option<&mut Cache>,
+    ) -> Tensor<2> {
         let [b, t] = tokens.dims();
         let c = self.config.width;
         let past = cache.as_ref().map_or(0, |cache| cache.len());
-        assert!(past + t <= self.config.context, "callers keep sequences within the context");
         let device = w.0[0].device().without_autodiff();
+        let places = Places { starts, rows: if starts.is_empty() { 1 } else { b }, t, past };
+        let positions = places.positions();
+        assert!(
+            positions.iter().all(|&position| position < self.config.context),
+            "callers keep sequences within the context"
+        );
 
         let mut x = embedding(self.matrix(w, self.token_embedding), tokens); // (B, T, C)
         if let Some(id) = self.position_embedding {
-            x = x + self.matrix(w, id).narrow(0, past, t).unsqueeze::<3>();
+            let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
+            let positions = Tensor::from_data(TensorData::new(positions, [places.rows, t]), &device);
+            x = x + embedding(self.matrix(w, id), positions); // (B or 1, T, C)
         }
         let mut x = x.reshape([b * t, c]); // (B·T, C)
-        let mask = causal_mask(t, past, &device);
-        let rotation = (self.config.kind == ModelKind::Llama3).then(|| {
-            Rotation::new(self.config.rope_theta, self.config.head_width(), past..past + t, &device)
-        });
+        let mask = places.mask(&device);
+        let rotation = (self.config.kind == ModelKind::Llama3)
+            .then(|| Rotation::new(&self.config, &positions, places.rows, &device));
 
         for (layer, block) in self.blocks.iter().enumerate() {
             let (mut q, mut k, mut v) =
@@ -390,8 +416,8 @@ fn rms_norm(x: Tensor<2>, scale: Tensor<1>, epsilon: f64) -> Tensor<2> {
 
 /// Scaled dot-product attention: q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D).
 ///
-/// Query head h reads key head h / (H / K). `mask` (T, S) is added to the scores.
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<4> {
+/// Query head h reads key head h / (H / K). `mask` (B or 1, 1, T, S) is added to the scores.
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<4>>) -> Tensor<4> {
     let [b, h, t, d] = q.dims();
     let [_, heads, s, _] = k.dims();
     let group = h / heads;
@@ -399,21 +425,50 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<2
     let q = (q * (d as f64).sqrt().recip()).reshape([b, heads, group * t, d]);
     let mut scores = q.matmul(k.swap_dims(2, 3)).reshape([b, h, t, s]);
     if let Some(mask) = mask {
-        scores = scores + mask.unsqueeze::<4>();
+        scores = scores + mask;
     }
     let shares = softmax(scores, 3).reshape([b, heads, group * t, s]);
     shares.matmul(v).reshape([b, h, t, d])
 }
 
-/// (T, past + T): 0 where token i may read token j, hugely negative where j lies in its future.
-fn causal_mask(t: usize, past: usize, device: &Device) -> Option<Tensor<2>> {
-    if t == 1 {
-        return None; // the newest token reads everything
+/// Which tokens a forward pass reads: T more of each row, after `past` that a cache holds.
+struct Places<'a> {
+    /// Where the document of each token begins, (rows, T); empty: at 0.
+    starts: &'a [u32],
+    /// B, or 1 where all rows are alike.
+    rows: usize,
+    t: usize,
+    past: usize,
+}
+
+impl Places<'_> {
+    /// First place that the token in column `i` of `row` reads.
+    fn start(&self, row: usize, i: usize) -> usize {
+        self.starts.get(row * self.t + i).map_or(0, |&start| start as usize)
     }
-    let s = past + t;
-    // Finite, because -inf less -inf is not a number; its exp is exactly 0 all the same.
-    let values = (0..t).flat_map(|i| (0..s).map(move |j| if j > past + i { -1e30_f32 } else { 0.0 }));
-    Some(Tensor::from_data(TensorData::new(values.collect::<Vec<f32>>(), [t, s]), device))
+
+    /// Position of every token in its document, (rows, T).
+    fn positions(&self) -> Vec<usize> {
+        let row = |row| (0..self.t).map(move |i| (self.past + i).saturating_sub(self.start(row, i)));
+        (0..self.rows).flat_map(row).collect()
+    }
+
+    /// (rows, 1, T, past + T): 0 where token i may read token j, hugely negative where j lies in its future or in
+    /// another document.
+    fn mask(&self, device: &Device) -> Option<Tensor<4>> {
+        let (t, past) = (self.t, self.past);
+        if t == 1 && self.starts.is_empty() {
+            return None; // the newest token reads everything
+        }
+        let s = past + t;
+        // Finite, because -inf less -inf is not a number; its exp is exactly 0 all the same.
+        let mut values = vec![-1e30_f32; self.rows * t * s];
+        for (place, line) in values.chunks_mut(s).enumerate() {
+            let (row, i) = (place / t, place % t);
+            line[self.start(row, i).min(past + i)..=past + i].fill(0.0);
+        }
+        Some(Tensor::from_data(TensorData::new(values, [self.rows, 1, t, s]), device))
+    }
 }
 
 /// Rotary positions (Su et al. 2021) in Hugging Face's layout: column i turns with column i + D/2.
@@ -423,15 +478,16 @@ struct Rotation {
 }
 
 impl Rotation {
-    fn new(theta: f64, head_width: usize, positions: std::ops::Range<usize>, device: &Device) -> Self {
-        let half = head_width / 2;
-        let t = positions.len();
-        let angles: Vec<f64> = positions
-            .flat_map(|p| (0..half).map(move |i| p as f64 * theta.powf(-2.0 * i as f64 / head_width as f64)))
-            .collect();
+    /// For `positions` (rows, T).
+    fn new(config: &ModelConfig, positions: &[usize], rows: usize, device: &Device) -> Self {
+        let frequencies = rotary_frequencies(config);
+        let (half, t) = (frequencies.len(), positions.len() / rows);
+        // The product is rounded to f32, as the published models compute it.
+        let angle = |position: usize, frequency: f32| f64::from(position as f32 * frequency);
         let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> = angles.iter().map(|&angle| f(angle) as f32).collect();
-            Tensor::from_data(TensorData::new(values, [1, 1, t, half]), device)
+            let line = |&position: &usize| frequencies.iter().map(move |&w| f(angle(position, w)) as f32);
+            let values: Vec<f32> = positions.iter().flat_map(line).collect();
+            Tensor::from_data(TensorData::new(values, [rows, 1, t, half]), device)
         };
         Self { cos: table(f64::cos), sin: table(f64::sin) }
     }
@@ -443,6 +499,12 @@ impl Rotation {
         let turned = first.clone() * self.cos.clone() - second.clone() * self.sin.clone();
         Tensor::cat(vec![turned, second * self.cos.clone() + first * self.sin.clone()], 3)
     }
+}
+
+/// By how much each pair of columns turns from one position to the next (D/2).
+pub fn rotary_frequencies(config: &ModelConfig) -> Vec<f32> {
+    let d = config.head_width();
+    (0..d / 2).map(|i| config.rope_theta.powf(-2.0 * i as f64 / d as f64) as f32).collect()
 }
 
 /// Collects parameters while the structure is built.

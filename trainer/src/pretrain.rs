@@ -1,23 +1,27 @@
 //! Pretraining: one loop from a config, shards and a tokenizer to a checkpoint, its score and its samples.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
+use gristmill_corpus::pack_plan::{MixtureSource, PackPlan, PlanOptions};
 use gristmill_corpus::printable::printable;
+use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Checkpoint, DataIdentity};
 use crate::config::RunConfig;
-use crate::evaluate::{self, Score};
+use crate::evaluate::{self, Score, Unigrams};
 use crate::generate::{generate, prompt_ids};
-use crate::loader::{Loader, TokenSource};
+use crate::loader::{Batch, Loader, TokenSource};
+use crate::metrics::{Metric, Metrics};
 use crate::model::Model;
 use crate::optimizer::Place;
+use crate::packing;
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::step::{StepReport, Training};
@@ -28,6 +32,8 @@ pub struct Pretraining<'a> {
     pub config: &'a RunConfig,
     /// Tokens to learn from.
     pub train: &'a dyn TokenSource,
+    /// Where those stand, in their order; a plan says which rows of them each step reads. None: windows of `train`.
+    pub sources: &'a [(MixtureSource, &'a ShardSet)],
     /// Tokens to score.
     pub val: &'a dyn TokenSource,
     /// Belongs to both.
@@ -36,7 +42,7 @@ pub struct Pretraining<'a> {
     pub tokenizer_json: &'a [u8],
     /// Fingerprints of the above.
     pub data: DataIdentity,
-    /// Directory for `checkpoint/`, `metrics.jsonl`, `summary.json` and `sample.txt`.
+    /// Directory for `checkpoint/`, the pack plan, `metrics.jsonl`, `summary.json` and `sample.txt`.
     pub out: &'a Path,
     /// Go on from the checkpoint in `out`, if there is one.
     pub resume: bool,
@@ -65,76 +71,104 @@ pub struct Summary {
     pub steps: u64,
     /// Trained values.
     pub params: u64,
-    /// Training targets read.
+    /// Places of training rows read, with padding.
     pub tokens: u64,
     /// Loss of the last training step.
     pub train_loss: f64,
 }
 
-/// One line of `metrics.jsonl`: of a step, or of a validation after it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Metric {
-    Step { step: u64, loss: f64, learning_rate: f64, gradient_norm: f64, tokens: u64 },
-    Val { step: u64, val_loss: f64, bits_per_byte: f64 },
+/// What every training run has, whatever it learns from.
+pub struct Run<'a> {
+    /// What to train, and how.
+    pub config: &'a RunConfig,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// The tokenizer's file, copied into checkpoints.
+    pub tokenizer_json: &'a [u8],
+    /// Fingerprints of what is read.
+    pub data: &'a DataIdentity,
+    /// Directory for `checkpoint/` and `metrics.jsonl`.
+    pub out: &'a Path,
+    /// Go on from the checkpoint in `out`, if there is one.
+    pub resume: bool,
+    /// Where to compute.
+    pub device: Device,
+    /// Which code does element-wise work.
+    pub place: Place,
+    /// Steps after which to stop as if killed: for tests of resuming.
+    pub stop_after: Option<u64>,
 }
 
-impl Metric {
-    fn step(&self) -> u64 {
-        match self {
-            Self::Step { step, .. } | Self::Val { step, .. } => *step,
-        }
-    }
+/// What a run learns from, and how it is judged: windows of documents, or conversations.
+pub trait Lessons {
+    /// The model before the first step.
+    fn start(&self) -> Result<Training>;
+    /// What a run reads, in a line.
+    fn about(&self) -> String;
+    /// More about it, for whoever wants to know, in further lines.
+    fn details(&self) -> Vec<String>;
+    /// Sequences in one epoch.
+    fn epoch_rows(&self) -> u64;
+    /// `rows` sequences beginning with the run's `first_row`-th: a pure function, so that a resume is exact.
+    fn rows(&self, first_row: u64, rows: usize) -> Result<Batch>;
+    /// How the model does on what it does not learn from.
+    fn score(&self, training: &Training) -> Result<Score>;
 }
 
-/// Runs to the end of `config.train.steps` and returns what `summary.json` holds; `None` if stopped before.
-pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
-    let RunConfig { model: shape, train: config, sample } = job.config;
-    let vocabulary = job.tokenizer.vocab_size();
-    let loader = Loader::new(job.train, shape.context, config.seed)?;
-    ensure!(
-        job.val.n_tokens() >= 2,
-        "the validation split holds {} tokens, and a loss needs 2: write shards with a larger validation share",
-        job.val.n_tokens()
-    );
+/// A run that came to its end.
+pub struct Ended {
+    /// The trained model.
+    pub training: Training,
+    /// Its last score.
+    pub score: Score,
+    /// Loss of the last step.
+    pub train_loss: f64,
+    /// Training targets read.
+    pub tokens: u64,
+}
+
+/// The checkpoint that a run goes on from, if there is one; an error where it is another run's, or where it is not asked for.
+pub fn resumable(job: &Run<'_>) -> Result<Option<Checkpoint>> {
     fs::create_dir_all(job.out).with_context(|| format!("cannot create `{}`", job.out.display()))?;
-    let checkpoint_path = job.out.join("checkpoint");
-    let found = checkpoint::latest(&checkpoint_path);
+    let Some(path) = checkpoint::latest(&job.out.join("checkpoint")) else { return Ok(None) };
     ensure!(
-        job.resume || found.is_none(),
+        job.resume,
         "`{}` already holds a checkpoint\nhint: --resume goes on from it; another --out starts afresh",
         job.out.display()
     );
+    let checkpoint = Checkpoint::open(&path)?;
+    checkpoint.ensure_same_run(job.config, job.vocabulary, job.data)?;
+    Ok(Some(checkpoint))
+}
+
+/// The loop: steps, scores, checkpoints, from what [`resumable`] found to the end of `config.train.steps`; `None` if stopped
+/// before.
+pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
+    let config = &job.config.train;
+    let checkpoint_path = job.out.join("checkpoint");
     let mut training = match found {
-        Some(path) => {
-            let checkpoint = Checkpoint::open(&path)?;
-            checkpoint.ensure_same_run(job.config, vocabulary, &job.data)?;
-            checkpoint.training(job.device.clone(), job.place)?
-        }
-        None => Training::new(Model::new(shape, vocabulary), config, job.device.clone(), job.place),
+        Some(checkpoint) => checkpoint.training(job.device.clone(), job.place)?,
+        None => lessons.start()?,
     };
     let first_step = training.step;
-    let (mut metrics, earlier) = Metrics::open(job.out.join("metrics.jsonl"), first_step)?;
-    let mut last_loss = earlier.iter().rev().find_map(|metric| match metric {
-        Metric::Step { loss, .. } => Some(*loss),
-        Metric::Val { .. } => None,
-    });
+    let (mut metrics, earlier) = Metrics::open(job.out, first_step)?;
+    let (mut last_loss, mut tokens) =
+        earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
 
-    let unigrams = evaluate::unigrams(job.train, job.val, vocabulary)?;
     let rows_per_step = (config.batch * config.accumulate) as u64;
-    let tokens_per_step = rows_per_step * shape.context as u64;
     let progress = Progress::new(config.steps, first_step);
     progress.line(&format!(
-        "{} parameters; {} train tokens, {} validation tokens; {tokens_per_step} tokens a step, {:.2} epochs in {} \
-         steps; unigram entropy {:.4} nats/token{}",
+        "{} parameters; {}; {:.2} epochs in {} steps{}",
         training.model.parameter_count(),
-        job.train.n_tokens(),
-        job.val.n_tokens(),
-        (config.steps * rows_per_step) as f64 / loader.windows() as f64,
+        lessons.about(),
+        (config.steps * rows_per_step) as f64 / lessons.epoch_rows() as f64,
         config.steps,
-        unigrams.entropy,
         if first_step > 0 { format!("; resumed after step {first_step}") } else { String::new() },
     ));
+
+    for line in lessons.details() {
+        progress.line(&line);
+    }
 
     let mut last_score = None;
     while training.step < config.steps {
@@ -144,17 +178,18 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         let begun = Instant::now();
         let first_row = training.step * rows_per_step;
         let batches = (0..config.accumulate)
-            .map(|i| loader.rows(first_row + (i * config.batch) as u64, config.batch))
+            .map(|i| lessons.rows(first_row + (i * config.batch) as u64, config.batch))
             .collect::<Result<Vec<_>>>()?;
         let report = training.advance(config, &batches)?;
         let step = training.step;
-        last_loss = Some(report.loss);
-        metrics.write(&step_metric(step, tokens_per_step, &report))?;
+        last_loss = report.loss;
+        tokens += report.tokens;
+        metrics.write(&step_metric(step, tokens, &report))?;
         progress.step(step, &report, begun.elapsed());
 
         let last = step == config.steps;
         if last || (config.eval_every > 0 && step.is_multiple_of(config.eval_every)) {
-            let score = score(job, &training)?;
+            let score = lessons.score(&training)?;
             metrics.write(&Metric::Val { step, val_loss: score.loss, bits_per_byte: score.bits_per_byte })?;
             progress.line(&format!(
                 "step {step}: validation loss {:.4} nats/token, {:.4} bits/byte",
@@ -165,7 +200,7 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         if last || (config.checkpoint_every > 0 && step.is_multiple_of(config.checkpoint_every)) {
             // Metrics first: a checkpoint vouches for every line up to its step.
             metrics.sync()?;
-            checkpoint::save(&checkpoint_path, &training, job.config, &job.data, job.tokenizer_json)?;
+            checkpoint::save(&checkpoint_path, &training, job.config, job.data, job.tokenizer_json)?;
         }
     }
     progress.finish();
@@ -173,8 +208,99 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
     // A run that was killed after its last checkpoint has its score in metrics.jsonl already.
     let score = match last_score {
         Some(score) => score,
-        None => score(job, &training)?,
+        None => lessons.score(&training)?,
     };
+    Ok(Some(Ended { training, score, train_loss: last_loss, tokens }))
+}
+
+/// Pretraining's lessons: windows of the token stream.
+struct Windows<'a> {
+    job: &'a Pretraining<'a>,
+    loader: Loader<'a>,
+    plan: Option<&'a PackPlan>,
+    unigrams: Unigrams,
+}
+
+impl Lessons for Windows<'_> {
+    fn start(&self) -> Result<Training> {
+        let RunConfig { model, train, .. } = self.job.config;
+        let model = Model::new(model, self.job.tokenizer.vocab_size());
+        Ok(Training::new(model, train, self.job.device.clone(), self.job.place))
+    }
+
+    fn about(&self) -> String {
+        let RunConfig { model, train, .. } = self.job.config;
+        format!(
+            "{} train tokens, {} validation tokens; {} tokens a step; unigram entropy {:.4} nats/token",
+            self.job.train.n_tokens(),
+            self.job.val.n_tokens(),
+            train.batch * train.accumulate * model.context,
+            self.unigrams.entropy
+        )
+    }
+
+    fn details(&self) -> Vec<String> {
+        self.plan.into_iter().flat_map(|plan| packing::describe(plan.meta())).collect()
+    }
+
+    fn epoch_rows(&self) -> u64 {
+        self.loader.windows()
+    }
+
+    fn rows(&self, first_row: u64, rows: usize) -> Result<Batch> {
+        self.loader.rows(first_row, rows)
+    }
+
+    fn score(&self, training: &Training) -> Result<Score> {
+        let config = &self.job.config.train;
+        let (model, weights) = (&training.model, &training.weights);
+        evaluate::score(model, weights, self.job.val, self.job.tokenizer, config.batch, config.val_tokens)
+    }
+}
+
+/// Runs to the end of `config.train.steps` and returns what `summary.json` holds; `None` if stopped before.
+pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
+    let RunConfig { model: shape, train: config, sample, .. } = job.config;
+    let vocabulary = job.tokenizer.vocab_size();
+    ensure!(
+        job.val.n_tokens() >= 2,
+        "the validation split holds {} tokens, and a loss needs 2: write shards with a larger validation share",
+        job.val.n_tokens()
+    );
+    let the_run = Run {
+        config: job.config,
+        vocabulary,
+        tokenizer_json: job.tokenizer_json,
+        data: &job.data,
+        out: job.out,
+        resume: job.resume,
+        device: job.device.clone(),
+        place: job.place,
+        stop_after: job.stop_after,
+    };
+    let found = resumable(&the_run)?;
+    // Only now: the plan of a run that is not this one must stay as it is.
+    let plan = match job.sources {
+        [] => None,
+        sources => {
+            let options = PlanOptions {
+                packing: config.packing,
+                row_length: shape.context as u32,
+                seed: config.seed,
+                rows_per_step: (config.batch * config.accumulate) as u64,
+                steps: config.steps,
+            };
+            Some(PackPlan::prepare(job.out, sources, &options)?)
+        }
+    };
+    let loader = match &plan {
+        Some(plan) => Loader::planned(job.train, plan)?,
+        None => Loader::new(job.train, shape.context, config.seed)?,
+    };
+    let unigrams = evaluate::unigrams(job.train, job.val, vocabulary)?;
+    let windows = Windows { job, loader, plan: plan.as_ref(), unigrams };
+    let Some(ended) = run(&the_run, found, &windows)? else { return Ok(None) };
+    let Ended { training, score, train_loss, tokens } = ended;
     let mut samples = String::new();
     for (i, prompt) in sample.prompts.iter().enumerate() {
         let mut random = Random::named(config.seed, &format!("sample/{i}"));
@@ -192,76 +318,32 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         unigram_val_loss: unigrams.val_loss,
         steps: config.steps,
         params: training.model.parameter_count() as u64,
-        tokens: config.steps * tokens_per_step,
-        train_loss: last_loss.unwrap_or(f64::NAN),
+        tokens,
+        train_loss,
     };
-    let mut json = serde_json::to_vec_pretty(&summary)?;
-    json.push(b'\n');
-    write_whole(&job.out.join("summary.json"), &json)?;
+    write_json(&job.out.join("summary.json"), &summary)?;
     Ok(Some(summary))
 }
 
-fn step_metric(step: u64, tokens_per_step: u64, report: &StepReport) -> Metric {
+/// Writes a file of indented JSON so that it is either the old or the new one.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(value)?;
+    json.push(b'\n');
+    write_whole(path, &json)
+}
+
+fn step_metric(step: u64, tokens: u64, report: &StepReport) -> Metric {
     Metric::Step {
         step,
         loss: report.loss,
         learning_rate: report.learning_rate,
         gradient_norm: report.gradient_norm,
-        tokens: step * tokens_per_step,
-    }
-}
-
-fn score(job: &Pretraining<'_>, training: &Training) -> Result<Score> {
-    let config = &job.config.train;
-    let (model, weights) = (&training.model, &training.weights);
-    evaluate::score(model, weights, job.val, job.tokenizer, config.batch, config.val_tokens)
-}
-
-/// `metrics.jsonl`, cut back to a checkpoint's step when a run goes on.
-struct Metrics {
-    file: File,
-    path: PathBuf,
-}
-
-impl Metrics {
-    fn open(path: PathBuf, step: u64) -> Result<(Self, Vec<Metric>)> {
-        let mut kept = Vec::new();
-        if step > 0 {
-            let file = File::open(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            for line in BufReader::new(file).lines() {
-                // A kill may leave half a line at the end, after the last checkpoint's.
-                let Ok(metric) = serde_json::from_str::<Metric>(&line?) else { break };
-                if metric.step() <= step {
-                    kept.push(metric);
-                }
-            }
-        }
-        let mut content = Vec::new();
-        for metric in &kept {
-            serde_json::to_writer(&mut content, metric)?;
-            content.push(b'\n');
-        }
-        write_whole(&path, &content)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
-        Ok((Self { file, path }, kept))
-    }
-
-    fn write(&mut self, metric: &Metric) -> Result<()> {
-        let mut line = serde_json::to_vec(metric)?;
-        line.push(b'\n');
-        self.file.write_all(&line).with_context(|| format!("cannot write `{}`", self.path.display()))
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        self.file.sync_all().with_context(|| format!("cannot write `{}`", self.path.display()))
+        tokens,
     }
 }
 
 /// Writes a file so that it is either the old or the new one.
-fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     let partial = path.with_file_name(name);

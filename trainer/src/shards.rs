@@ -20,10 +20,10 @@ pub struct Splits {
     pub fingerprint: String,
 }
 
-/// The shards of one split, read as one run of tokens.
+/// The shards of one split of one or more sources, read as one run of tokens.
 #[derive(Debug)]
 pub struct Split {
-    shards: ShardSet,
+    sources: Vec<ShardSet>,
     vocabulary: u32,
 }
 
@@ -31,47 +31,80 @@ pub struct Split {
 ///
 /// `name` is what to call the tokenizer in the error.
 pub fn open(folder: &Path, tokenizer: &Tokenizer, name: &str) -> Result<Splits> {
+    open_all(&[folder], tokenizer, name)
+}
+
+/// As [`open`], of several folders: each split is those of all of them, one behind the other.
+pub fn open_all(folders: &[&Path], tokenizer: &Tokenizer, name: &str) -> Result<Splits> {
+    let vocabulary = u32::try_from(tokenizer.vocab_size())
+        .with_context(|| format!("{} token ids do not fit 32 bits", tokenizer.vocab_size()))?;
     let mut hash = Xxh3::new();
-    let mut open = |split: &str| -> Result<Split> {
-        let shards = ShardSet::open(folder, split).with_context(|| {
-            format!("cannot read the split `{split}` of the token shards in `{}`", folder.display())
-        })?;
-        let meta = shards.shards()[0].meta();
-        ensure!(
-            meta.tokenizer == tokenizer.hash() && meta.vocab_size == tokenizer.vocab_size(),
-            "the shards in `{}` were written with the tokenizer {} ({} tokens), and `{name}` is {} ({} tokens)\n\
-             hint: use the tokenizer.json of the run that wrote the shards",
-            folder.display(),
-            meta.tokenizer,
-            meta.vocab_size,
-            tokenizer.hash(),
-            tokenizer.vocab_size()
-        );
-        let vocabulary = u32::try_from(meta.vocab_size)
-            .with_context(|| format!("{} token ids do not fit 32 bits", meta.vocab_size))?;
-        for file in shards.shards().iter().map(ShardReader::meta).flat_map(|meta| &meta.files) {
-            hash.update(format!("{} {} {}\n", file.name, file.bytes, file.xxh3).as_bytes());
-        }
-        Ok(Split { shards, vocabulary })
-    };
-    let (train, val) = (open("train")?, open("val")?);
-    Ok(Splits { train, val, fingerprint: format!("{:032x}", hash.digest128()) })
+    let mut open = |folder: &Path, split: &str| open_set(folder, split, tokenizer, name, &mut hash);
+    let (mut train, mut val) = (Vec::new(), Vec::new());
+    for folder in folders {
+        train.push(open(folder, "train")?);
+        val.push(open(folder, "val")?);
+    }
+    let split = |sources| Split { sources, vocabulary };
+    Ok(Splits { train: split(train), val: split(val), fingerprint: format!("{:032x}", hash.digest128()) })
+}
+
+/// Opens one split as [`open`] does, and adds its shards' names and checksums to `hash`.
+pub(crate) fn open_set(
+    folder: &Path,
+    split: &str,
+    tokenizer: &Tokenizer,
+    name: &str,
+    hash: &mut Xxh3,
+) -> Result<ShardSet> {
+    let shards = ShardSet::open(folder, split).with_context(|| {
+        format!("cannot read the split `{split}` of the token shards in `{}`", folder.display())
+    })?;
+    let meta = shards.shards()[0].meta();
+    ensure!(
+        meta.tokenizer == tokenizer.hash() && meta.vocab_size == tokenizer.vocab_size(),
+        "the shards in `{}` were written with the tokenizer {} ({} tokens), and `{name}` is {} ({} tokens)\n\
+         hint: use the tokenizer.json of the run that wrote the shards",
+        folder.display(),
+        meta.tokenizer,
+        meta.vocab_size,
+        tokenizer.hash(),
+        tokenizer.vocab_size()
+    );
+    for file in shards.shards().iter().map(ShardReader::meta).flat_map(|meta| &meta.files) {
+        hash.update(format!("{} {} {}\n", file.name, file.bytes, file.xxh3).as_bytes());
+    }
+    Ok(shards)
 }
 
 impl Split {
     /// UTF-8 bytes of the text.
     pub fn n_bytes(&self) -> u64 {
-        self.shards.n_bytes()
+        self.sources.iter().map(ShardSet::n_bytes).sum()
+    }
+
+    /// The shards of each source, in order.
+    pub fn sources(&self) -> &[ShardSet] {
+        &self.sources
     }
 }
 
 impl TokenSource for Split {
     fn n_tokens(&self) -> u64 {
-        self.shards.n_tokens()
+        self.sources.iter().map(ShardSet::n_tokens).sum()
     }
 
     fn read(&self, start: u64, out: &mut [u32]) -> Result<()> {
-        let tokens = self.shards.tokens(start..start + out.len() as u64)?;
+        let n_tokens = self.n_tokens();
+        let end = start + out.len() as u64;
+        ensure!(end <= n_tokens, "tokens {start}..{end} of the split are asked for, of {n_tokens}");
+        let mut tokens = Vec::with_capacity(out.len());
+        let mut first = 0;
+        for source in &self.sources {
+            let inside = |position: u64| position.saturating_sub(first).min(source.n_tokens());
+            tokens.extend(source.tokens(inside(start)..inside(end))?);
+            first += source.n_tokens();
+        }
         // A damaged payload must not become an index beyond the embedding.
         for (place, &id) in tokens.iter().enumerate() {
             ensure!(
@@ -141,6 +174,34 @@ mod tests {
         let score = score(&model, &weights, &splits.val, &tokenizer, 2, 0).unwrap();
         assert_eq!(score.bytes, splits.val.n_bytes());
         assert_eq!(score.tokens, splits.val.n_tokens() - 1);
+    }
+
+    #[test]
+    fn sources_are_read_one_behind_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer(TEXT);
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        for (at, documents) in [(&a, ["the mill", "grinds"]), (&b, ["the grain", "flour"])] {
+            write(at, "train", &tokenizer, &documents, 4);
+            write(at, "val", &tokenizer, &documents[..1], 1000);
+        }
+        let splits = open_all(&[&a, &b], &tokenizer, "t").unwrap();
+        let documents = ["the mill", "grinds", "the grain", "flour"];
+        let all: Vec<u32> = documents.iter().flat_map(|d| prompt_ids(&tokenizer, d)).collect();
+        assert_eq!(splits.train.n_tokens(), all.len() as u64);
+        assert_eq!(splits.train.sources().len(), 2);
+        for start in 0..all.len() {
+            for end in start..=all.len() {
+                let mut out = vec![0; end - start];
+                splits.train.read(start as u64, &mut out).unwrap();
+                assert_eq!(out, all[start..end]);
+            }
+        }
+        assert!(splits.train.read(1, &mut vec![0; all.len()]).is_err());
+        assert_eq!(splits.val.n_bytes(), 17);
+        let one = open(&a, &tokenizer, "t").unwrap();
+        assert_ne!(one.fingerprint, splits.fingerprint);
+        assert_ne!(open_all(&[&b, &a], &tokenizer, "t").unwrap().fingerprint, splits.fingerprint);
     }
 
     #[test]

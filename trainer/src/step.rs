@@ -5,6 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::TrainConfig;
 use crate::loader::Batch;
+use crate::lora::Adapters;
 use crate::loss::{self, HeadGradient};
 use crate::model::{Model, Weights};
 use crate::optimizer::{AdamW, Place, Update, clip_factor, global_norm};
@@ -24,6 +25,8 @@ pub struct Training {
     pub device: Device,
     /// Which code does element-wise work.
     pub place: Place,
+    /// What is learnt instead of the weights themselves, which then are the merged ones.
+    pub adapters: Option<Adapters>,
 }
 
 /// What one step reports. All of it is a pure function of the run's inputs on the CPU.
@@ -44,11 +47,17 @@ impl Training {
     pub fn new(model: Model, config: &TrainConfig, device: Device, place: Place) -> Self {
         let weights = model.initial_weights(config.seed, &device);
         let optimizer = AdamW::new(config, &model.parameters, &device);
-        Self { model, weights, optimizer, step: 0, device, place }
+        Self { model, weights, optimizer, step: 0, device, place, adapters: None }
     }
 
     /// Makes one step over `batches`, whose gradients are added and divided by all their targets.
     pub fn advance(&mut self, config: &TrainConfig, batches: &[Batch]) -> Result<StepReport> {
+        if let Some(adapters) = &mut self.adapters {
+            let at = (self.step, self.place);
+            let report = adapters.advance(&self.model, &mut self.weights, config, batches, at)?;
+            self.step += 1;
+            return Ok(report);
+        }
         let tokens: u64 = batches.iter().map(Batch::n_targets).sum();
         let scale = (1.0 / tokens.max(1) as f64) as f32;
         let mut nats = 0.0;
@@ -95,7 +104,8 @@ pub fn gradients_of(
 ) -> (f64, Vec<Tensor<1>>) {
     let leaves = weights.tracked();
     let device = weights.0[0].device();
-    let hidden = model.hidden(&leaves, token_tensor(&batch.inputs, batch.rows, batch.context, &device), None);
+    let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
+    let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
     let (nats, mut graph, head_gradient) = match place {
         Place::Host => {
             let HeadGradient { nats, hidden: outer, head } =

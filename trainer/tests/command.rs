@@ -111,7 +111,9 @@ fn mistakes_end_with_a_message_and_no_panic() {
         (&["bench", "--device", "tpu"], "unknown device `tpu`"),
         (&["bench", "--set", "model.heads=7"], "not a multiple of model.heads = 7"),
         (&["pretrain", "--config", "no.toml", "--shards", "s", "--tokenizer", "t", "--out", "o"], "no.toml"),
-        (&["sft"], "unrecognized subcommand"),
+        (&["rlhf"], "unrecognized subcommand"),
+        (&["sft", "--config", "no.toml", "--base", "b", "--shards", "s", "--out", "o"], "no.toml"),
+        (&["chat", "--checkpoint", "nowhere", "--prompt", "Hi"], "is not a checkpoint"),
     ] {
         let output = run(arguments);
         let message = text(&output.stderr);

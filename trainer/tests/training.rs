@@ -46,7 +46,8 @@ fn all_bits(weights: &Weights) -> Vec<u32> {
 /// Mean nats of a batch.
 fn loss(model: &Model, weights: &Weights, batch: &Batch) -> f64 {
     let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &Device::flex());
-    let losses = nats(&model.hidden(weights, tokens, None), &model.head(weights), &batch.targets);
+    let hidden = model.hidden_within(weights, tokens, &batch.starts, None);
+    let losses = nats(&hidden, &model.head(weights), &batch.targets);
     losses.iter().map(|&nat| f64::from(nat)).sum::<f64>() / batch.n_targets() as f64
 }
 
@@ -157,6 +158,40 @@ fn later_tokens_do_not_change_earlier_logits() {
     }
 }
 
+/// Where the documents of these lengths begin, for each of their tokens.
+fn starts(lengths: &[usize]) -> Vec<u32> {
+    let mut at = 0;
+    let document = |&length: &usize| {
+        at += length;
+        vec![(at - length) as u32; length]
+    };
+    lengths.iter().flat_map(document).collect()
+}
+
+#[test]
+fn documents_in_one_row_do_not_see_each_other() {
+    let device = Device::flex();
+    for text in SHAPES {
+        let model = Model::new(&config(text, &[]).model, 31);
+        let weights = model.initial_weights(1, &device);
+        let tokens = noise("documents", 24, 31);
+        let rows = [[5, 1, 6], [2, 3, 7]];
+        let all_starts: Vec<u32> = rows.iter().flat_map(|lengths| starts(lengths)).collect();
+        let packed = model.hidden_within(&weights, token_tensor(&tokens, 2, 12, &device), &all_starts, None);
+        let packed = packed.into_data().try_into_vec::<f32>().unwrap();
+        let mut at = 0;
+        for length in rows.concat() {
+            let alone =
+                model.hidden(&weights, token_tensor(&tokens[at..at + length], 1, length, &device), None);
+            let alone = alone.into_data().try_into_vec::<f32>().unwrap();
+            for (a, b) in alone.iter().zip(&packed[at * 16..]) {
+                assert!((a - b).abs() < 1e-5, "{text} token {at}: {a} {b}");
+            }
+            at += length;
+        }
+    }
+}
+
 /// Grouped queries, one loop an index: the definition.
 #[test]
 fn attention_follows_its_definition() {
@@ -170,7 +205,7 @@ fn attention_follows_its_definition() {
         Tensor::<4>::from_data(TensorData::new(values.to_vec(), [b, heads, t, d]), &Device::flex())
     };
     let mask: Vec<f32> = (0..t * t).map(|i| if i % t > i / t { -1e30 } else { 0.0 }).collect();
-    let mask = Tensor::<2>::from_data(TensorData::new(mask, [t, t]), &Device::flex());
+    let mask = Tensor::<4>::from_data(TensorData::new(mask, [1, 1, t, t]), &Device::flex());
     let out = attention(tensor(&q, h), tensor(&keys, k), tensor(&v, k), Some(mask));
     let out = out.into_data().try_into_vec::<f32>().unwrap();
     let at = |values: &[f32], heads: usize, b: usize, head: usize, t_: usize, i: usize| {
@@ -238,6 +273,7 @@ fn accumulation_divides_by_the_tokens_of_the_whole_window() {
             context: 12,
             inputs: whole.inputs[i * 24..(i + 1) * 24].to_vec(),
             targets: whole.targets[i * 24..(i + 1) * 24].to_vec(),
+            starts: Vec::new(),
         })
         .collect();
     let run = |batches: &[Batch]| {
@@ -318,6 +354,7 @@ fn job<'a>(corpus: &'a Corpus, config: &'a RunConfig, json: &'a [u8], out: &'a P
     Pretraining {
         config,
         train: &corpus.train,
+        sources: &[],
         val: &corpus.val,
         tokenizer: &corpus.tokenizer,
         tokenizer_json: json,

@@ -5,6 +5,7 @@ mod check;
 mod classifier;
 mod diff;
 mod exit;
+mod export;
 mod extract;
 mod gate;
 mod lines;
@@ -16,6 +17,7 @@ mod stages;
 mod stats;
 mod task;
 mod tokenizer;
+mod trace;
 mod trainer;
 mod why;
 
@@ -49,7 +51,9 @@ enum Command {
     Stats(stats::Arguments),
     Diff(diff::Arguments),
     Why(why::Arguments),
+    Trace(trace::Arguments),
     Extract(extract::Arguments),
+    Export(export::Arguments),
     Tokenizer(tokenizer::Arguments),
     Classifier(classifier::Arguments),
     Task(task::Arguments),
@@ -124,7 +128,9 @@ pub fn main() -> ExitCode {
         Command::Stats(arguments) => stats::main(&arguments),
         Command::Diff(arguments) => diff::main(&arguments),
         Command::Why(arguments) => why::main(&arguments),
+        Command::Trace(arguments) => trace::main(&arguments),
         Command::Extract(arguments) => extract::main(&arguments),
+        Command::Export(arguments) => export::main(&arguments),
         Command::Tokenizer(arguments) => tokenizer::main(&arguments),
         Command::Classifier(arguments) => classifier::main(&arguments),
         Command::Trainer(command) => trainer::main(&command),

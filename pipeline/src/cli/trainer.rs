@@ -10,6 +10,9 @@ pub enum Command {
     /// Pretrain a model on token shards (`gristmill-train pretrain`).
     #[command(disable_help_flag = true)]
     Train(Rest),
+    /// Fine-tune a base model on conversations (`gristmill-train sft`).
+    #[command(disable_help_flag = true)]
+    Sft(Rest),
     /// Write text with a model (`gristmill-train sample`).
     #[command(disable_help_flag = true)]
     Sample(Rest),
@@ -31,6 +34,7 @@ pub struct Rest {
 pub fn main(command: &Command) -> anyhow::Result<Exit> {
     let (word, rest) = match command {
         Command::Train(rest) => ("pretrain", rest),
+        Command::Sft(rest) => ("sft", rest),
         Command::Sample(rest) => ("sample", rest),
         Command::Chat(rest) => ("chat", rest),
         Command::Eval(rest) => ("eval", rest),

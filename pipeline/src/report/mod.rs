@@ -2,10 +2,13 @@
 
 pub mod clusters;
 pub mod diff;
+pub mod export;
 pub mod parts;
 pub mod preview;
 pub mod reference;
 pub mod rows;
+pub mod shard_folders;
 pub mod sql;
 pub mod stats;
+pub mod trace;
 pub mod why;

@@ -73,8 +73,11 @@ impl Run {
 
     /// Whether there is something to read in what a step leaves; token shards are read when they are named.
     fn has_documents(&self, step: &Step) -> bool {
-        let is_shards =
-            |stage: &str| self.plan.stage(stage).is_some_and(|stage| stage.kind == "token_shards");
+        let is_shards = |stage: &str| {
+            self.plan
+                .stage(stage)
+                .is_some_and(|stage| ["token_shards", "conversation_shards"].contains(&stage.kind.as_str()))
+        };
         self.keeps_documents(step) || matches!(&step.work, Work::Gather { stage, .. } if is_shards(stage))
     }
 

@@ -28,6 +28,16 @@ fn paragraph(stage: &str, folder: &Path) -> Option<String> {
             ": validation loss {loss:.3} nats a token, {verdict} the unigram entropy of its corpus, {entropy:.3}"
         ));
     }
+    if let (Some(loss), Some(base)) = (number("val_loss"), number("base_val_loss")) {
+        text.push_str(&format!(
+            ": validation loss {loss:.3} nats a token of what the assistant writes, {base:.3} before"
+        ));
+    }
+    if let (Some(valid), Some(asked)) =
+        (summary["format"]["valid"].as_u64(), summary["format"]["prompts"].as_u64())
+    {
+        text.push_str(&format!("; {valid} of {asked} answers to held-out questions are well-formed"));
+    }
     if let Some(bits) = number("bits_per_byte") {
         text.push_str(&format!("; {bits:.3} bits per byte"));
     }
