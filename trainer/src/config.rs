@@ -428,18 +428,7 @@ impl RunConfig {
 
     /// As [`RunConfig::load`], from text.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
-        let mut table: toml::Table = toml::from_str(text)?;
-        for entry in overrides {
-            set(&mut table, entry)?;
-        }
-        let written = table.clone();
-        depth::fill(&mut table)?;
-        let config: Self = if overrides.is_empty() && table == written {
-            // Straight from the text, so that a mistake is shown with its line.
-            toml::from_str(text)?
-        } else {
-            table.try_into()?
-        };
+        let config: Self = read(text, overrides)?;
         config.model.check()?;
         config.train.check()?;
         config.sample.check()?;
@@ -454,13 +443,15 @@ impl RunConfig {
 
 /// Reads TOML with `key=value` overrides over it.
 fn read<T: serde::de::DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T> {
-    if overrides.is_empty() {
-        // Straight from the text, so that a mistake is shown with its line.
-        return Ok(toml::from_str(text)?);
-    }
     let mut table: toml::Table = toml::from_str(text)?;
     for entry in overrides {
         set(&mut table, entry)?;
+    }
+    let written = table.clone();
+    depth::fill(&mut table)?;
+    if overrides.is_empty() && table == written {
+        // Straight from the text, so that a mistake is shown with its line.
+        return Ok(toml::from_str(text)?);
     }
     Ok(table.try_into()?)
 }

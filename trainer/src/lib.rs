@@ -6,8 +6,8 @@
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
-//! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`plan`] | what will a run cost? |
+//! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
@@ -15,6 +15,7 @@
 //! | [`generate`] | what does it write? |
 //! | [`chat`] | what does it answer? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
+//! | [`metrics`], [`tensorboard`] | what does a run leave to be looked at? |
 //! | [`progress`], [`random`] | helpers of the above |
 //!
 //! Everything on the CPU is a pure function of config, shards and tokenizer: the same bytes for any number of
@@ -33,6 +34,7 @@ pub mod generate;
 pub mod loader;
 pub mod lora;
 pub mod loss;
+pub mod metrics;
 pub mod model;
 pub mod optimizer;
 pub mod packing;
@@ -45,3 +47,4 @@ pub mod selftest;
 pub mod sft;
 pub mod shards;
 pub mod step;
+pub mod tensorboard;

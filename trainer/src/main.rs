@@ -41,10 +41,10 @@ struct Cli {
 enum Command {
     /// Train a model from token shards; ends with a checkpoint, its score and its samples.
     Pretrain(PretrainArgs),
-    /// Make a chat model of a base model: learn from conversations what the assistant writes.
-    Sft(SftArgs),
     /// What a run will cost: parameters, tokens, memory, and time on known hardware. Reads no data.
     Plan(PlanArgs),
+    /// Make a chat model of a base model: learn from conversations what the assistant writes.
+    Sft(SftArgs),
     /// Let a checkpoint continue a prompt.
     Sample(SampleArgs),
     /// Held-out loss and bits per byte of a checkpoint on token shards.
@@ -93,6 +93,19 @@ struct PretrainArgs {
 }
 
 #[derive(Args)]
+struct PlanArgs {
+    /// TOML file; see configs/train.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Ids in the tokenizer, specials included.
+    #[arg(long, value_name = "N", default_value_t = 50_257)]
+    vocabulary: usize,
+    /// Override a config key, for example model.depth=12.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Args)]
 struct SftArgs {
     /// TOML file with [train], [sample] and perhaps [lora]; see configs/train/sft-tiny.toml. The model's shape is its base's.
     #[arg(long, value_name = "FILE")]
@@ -127,19 +140,6 @@ struct PackArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Args)]
-struct PlanArgs {
-    /// TOML file; see configs/train.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Ids in the tokenizer, specials included.
-    #[arg(long, value_name = "N", default_value_t = 50_257)]
-    vocabulary: usize,
-    /// Override a config key, for example model.depth=12.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
 }
 
 #[derive(Args)]
@@ -256,8 +256,8 @@ struct BenchArgs {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => run_pretrain(&args),
-        Command::Sft(args) => run_sft(&args),
         Command::Plan(args) => run_plan(&args),
+        Command::Sft(args) => run_sft(&args),
         Command::Sample(args) => run_sample(&args),
         Command::Eval(args) => run_eval(&args),
         Command::Pack(args) => run_pack(&args),
@@ -323,6 +323,13 @@ fn run_pretrain(args: &PretrainArgs) -> Result<()> {
     Ok(())
 }
 
+fn run_plan(args: &PlanArgs) -> Result<()> {
+    let config = RunConfig::load(&args.config, &args.set)?;
+    ensure!(args.vocabulary >= 1, "--vocabulary 0: a tokenizer has at least one id");
+    write!(std::io::stdout().lock(), "{}", plan::describe(&config, args.vocabulary))?;
+    Ok(())
+}
+
 /// The folder of each source: by name where the config mixes several.
 fn mixture(sources: &[MixtureSource], shards: &[String]) -> Result<Vec<(MixtureSource, PathBuf)>> {
     if sources.is_empty() {
@@ -366,13 +373,6 @@ fn run_pack(args: &PackArgs) -> Result<()> {
     } else {
         write!(out, "{}", compared.to_text())?;
     }
-    Ok(())
-}
-
-fn run_plan(args: &PlanArgs) -> Result<()> {
-    let config = RunConfig::load(&args.config, &args.set)?;
-    ensure!(args.vocabulary >= 1, "--vocabulary 0: a tokenizer has at least one id");
-    write!(std::io::stdout().lock(), "{}", plan::describe(&config, args.vocabulary))?;
     Ok(())
 }
 
@@ -468,6 +468,20 @@ fn run_eval(args: &EvalArgs) -> Result<()> {
     Ok(())
 }
 
+fn run_tasks(args: &EvalArgs, model: &CheckpointModel<'_>) -> Result<Vec<evals::run::Score>> {
+    let mut scores = Vec::new();
+    // All are read before the first is run: a mistake in the last shows at once.
+    let files = evals::run::task_files(&args.tasks)?;
+    let tasks =
+        files.iter().map(|file| Task::load(file, args.data.as_deref())).collect::<Result<Vec<_>>>()?;
+    for task in &tasks {
+        let bar = progress::documents(&task.name, task.documents.len());
+        scores.extend(evals::run::run(task, model, args.limit, |done| bar.set_position(done as u64))?);
+        bar.finish_and_clear();
+    }
+    Ok(scores)
+}
+
 fn run_sft(args: &SftArgs) -> Result<()> {
     let config = FineTuneConfig::load(&args.config, &args.set)?;
     let (device, place) = device::open(&args.device.device)?;
@@ -546,20 +560,6 @@ fn run_eval_chat(args: &EvalChatArgs) -> Result<()> {
         val.len()
     )?;
     print_validity(&mut out, &format)
-}
-
-fn run_tasks(args: &EvalArgs, model: &CheckpointModel<'_>) -> Result<Vec<evals::run::Score>> {
-    let mut scores = Vec::new();
-    // All are read before the first is run: a mistake in the last shows at once.
-    let files = evals::run::task_files(&args.tasks)?;
-    let tasks =
-        files.iter().map(|file| Task::load(file, args.data.as_deref())).collect::<Result<Vec<_>>>()?;
-    for task in &tasks {
-        let bar = progress::documents(&task.name, task.documents.len());
-        scores.extend(evals::run::run(task, model, args.limit, |done| bar.set_position(done as u64))?);
-        bar.finish_and_clear();
-    }
-    Ok(scores)
 }
 
 fn run_chat(args: &ChatArgs) -> Result<()> {

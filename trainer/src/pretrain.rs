@@ -1,8 +1,8 @@
 //! Pretraining: one loop from a config, shards and a tokenizer to a checkpoint, its score and its samples.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +18,7 @@ use crate::config::RunConfig;
 use crate::evaluate::{self, Score, Unigrams};
 use crate::generate::{generate, prompt_ids};
 use crate::loader::{Batch, Loader, TokenSource};
+use crate::metrics::{Metric, Metrics};
 use crate::model::Model;
 use crate::optimizer::Place;
 use crate::packing;
@@ -74,30 +75,6 @@ pub struct Summary {
     pub tokens: u64,
     /// Loss of the last training step.
     pub train_loss: f64,
-}
-
-/// One line of `metrics.jsonl`: of a step, or of a validation after it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Metric {
-    Step { step: u64, loss: f64, learning_rate: f64, gradient_norm: f64, tokens: u64 },
-    Val { step: u64, val_loss: f64, bits_per_byte: f64 },
-}
-
-impl Metric {
-    fn step(&self) -> u64 {
-        match self {
-            Self::Step { step, .. } | Self::Val { step, .. } => *step,
-        }
-    }
-
-    /// Loss of a step, and targets read up to it.
-    fn progress(&self) -> Option<(f64, u64)> {
-        match self {
-            Self::Step { loss, tokens, .. } => Some((*loss, *tokens)),
-            Self::Val { .. } => None,
-        }
-    }
 }
 
 /// What every training run has, whatever it learns from.
@@ -174,7 +151,7 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
         None => lessons.start()?,
     };
     let first_step = training.step;
-    let (mut metrics, earlier) = Metrics::open(job.out.join("metrics.jsonl"), first_step)?;
+    let (mut metrics, earlier) = Metrics::open(job.out, first_step)?;
     let (mut last_loss, mut tokens) =
         earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
 
@@ -362,49 +339,6 @@ fn step_metric(step: u64, tokens: u64, report: &StepReport) -> Metric {
         learning_rate: report.learning_rate,
         gradient_norm: report.gradient_norm,
         tokens,
-    }
-}
-
-/// `metrics.jsonl`, cut back to a checkpoint's step when a run goes on.
-struct Metrics {
-    file: File,
-    path: PathBuf,
-}
-
-impl Metrics {
-    fn open(path: PathBuf, step: u64) -> Result<(Self, Vec<Metric>)> {
-        let mut kept = Vec::new();
-        if step > 0 {
-            let file = File::open(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            for line in BufReader::new(file).lines() {
-                // A kill may leave half a line at the end, after the last checkpoint's.
-                let Ok(metric) = serde_json::from_str::<Metric>(&line?) else { break };
-                if metric.step() <= step {
-                    kept.push(metric);
-                }
-            }
-        }
-        let mut content = Vec::new();
-        for metric in &kept {
-            serde_json::to_writer(&mut content, metric)?;
-            content.push(b'\n');
-        }
-        write_whole(&path, &content)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
-        Ok((Self { file, path }, kept))
-    }
-
-    fn write(&mut self, metric: &Metric) -> Result<()> {
-        let mut line = serde_json::to_vec(metric)?;
-        line.push(b'\n');
-        self.file.write_all(&line).with_context(|| format!("cannot write `{}`", self.path.display()))
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        self.file.sync_all().with_context(|| format!("cannot write `{}`", self.path.display()))
     }
 }
 

@@ -92,12 +92,15 @@ mod tests {
     fn events_are_laid_out_as_tensorflow_does() {
         // Written by hand from the wire format: wall time 3.0, step 3, one value `loss` = 0.5.
         let event = [
-            &[0x09][..], &3.0_f64.to_le_bytes(), // field 1, 64 bits
-            &[0x10, 0x03],                       // field 2, varint 3
-            &[0x2A, 0x0D],                       // field 5, 13 bytes
-            &[0x0A, 0x0B],                       // value, 11 bytes
-            &[0x0A, 0x04], b"loss",              // tag
-            &[0x15], &0.5_f32.to_le_bytes(),     // simple_value
+            &[0x09][..],
+            &3.0_f64.to_le_bytes(), // field 1, 64 bits
+            &[0x10, 0x03],          // field 2, varint 3
+            &[0x2A, 0x0D],          // field 5, 13 bytes
+            &[0x0A, 0x0B],          // value, 11 bytes
+            &[0x0A, 0x04],
+            b"loss", // tag
+            &[0x15],
+            &0.5_f32.to_le_bytes(), // simple_value
         ]
         .concat();
         let record = scalars(3, &[("loss", 0.5)]);
