@@ -334,7 +334,7 @@ fn a_tokenizer_is_trained_and_used() {
     );
     assert_eq!(
         shown.stdout.lines().next_back(),
-        Some("14 tokens, 33 bytes"),
+        Some("15 tokens, 33 bytes"),
         "a page that quotes a special token gives ordinary ids: {}",
         shown.stdout
     );

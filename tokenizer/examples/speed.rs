@@ -54,7 +54,8 @@ fn encode(tokenizer: &Tokenizer, texts: &[String], passes: usize) -> Result<()> 
             ids.clear();
             tokenizer.encode_into(text, &mut ids);
             tokens += ids.len();
-            digest = ids.iter().fold(digest, |sum, id| (sum ^ *id as u64).wrapping_mul(0x0000_0100_0000_01B3));
+            digest =
+                ids.iter().fold(digest, |sum, id| (sum ^ *id as u64).wrapping_mul(0x0000_0100_0000_01B3));
         }
         seconds.push(processor_seconds()? - began);
     }

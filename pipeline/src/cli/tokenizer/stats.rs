@@ -128,7 +128,9 @@ pub fn stats(tokenizer: &Tokenizer, files: &[PathBuf], json: bool) -> anyhow::Re
     print(&table(&text))?;
     if languages.keys().any(|language| !language.is_empty()) {
         let mut text = vec![head("language")];
-        text.extend(languages.iter().map(|(name, tally)| tally.row(if name.is_empty() { "?" } else { name })));
+        text.extend(
+            languages.iter().map(|(name, tally)| tally.row(if name.is_empty() { "?" } else { name })),
+        );
         print(&format!("\n{}", table(&text)))?;
     }
     let share = 100.0 * n_used as f64 / ordinary.max(1) as f64;
