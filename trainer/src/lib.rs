@@ -5,12 +5,14 @@
 //! | [`config`] | what is a run asked to do? |
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
+//! | [`host`], [`kernels`] | how does a CPU compute loss and gradient fast? |
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
 //! | [`loader`], [`shards`] | what does a step read? |
 //! | [`pretrain`] | the loop |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`] | what did it learn? |
 //! | [`generate`] | what does it write? |
+//! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
 //! | [`progress`], [`random`] | helpers of the above |
 //!
@@ -23,6 +25,10 @@ pub mod config;
 pub mod device;
 pub mod evaluate;
 pub mod generate;
+pub mod gguf;
+pub mod host;
+pub mod huggingface;
+pub mod kernels;
 pub mod loader;
 pub mod loss;
 pub mod model;
