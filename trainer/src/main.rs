@@ -19,6 +19,7 @@ use gristmill_train::model::Weights;
 use gristmill_train::optimizer::{Place, vector};
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
+use gristmill_train::step::token_tensor;
 use gristmill_train::{bench, device, evaluate, gguf, huggingface, selftest, shards};
 
 /// Pretrain, sample and measure small language models on Gristmill's token shards.
@@ -43,6 +44,8 @@ enum Command {
     Import(ImportArgs),
     /// Write a checkpoint for other programs: Hugging Face's folder, or one GGUF file.
     Export(ExportArgs),
+    /// Logits after each of some token ids, one JSON array a line: for comparing with other programs.
+    Logits(LogitsArgs),
     /// Check that a device computes what the plain CPU operations compute.
     Selftest(DeviceArgs),
     /// Training tokens a second on a fixed 13.9 M-parameter configuration.
@@ -160,6 +163,18 @@ struct ImportArgs {
 }
 
 #[derive(Args)]
+struct LogitsArgs {
+    /// A checkpoint directory, or the --out directory of a run.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// Token ids, for example 1,5,9.
+    #[arg(long, value_delimiter = ',', required = true)]
+    ids: Vec<u32>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Args)]
 struct ExportArgs {
     /// A checkpoint directory, or the --out directory of a run.
     #[arg(long, value_name = "DIR")]
@@ -215,6 +230,7 @@ fn main() -> ExitCode {
         Command::Chat(args) => run_chat(&args),
         Command::Import(args) => run_import(&args),
         Command::Export(args) => run_export(&args),
+        Command::Logits(args) => run_logits(&args),
         Command::Selftest(args) => run_selftest(&args),
         Command::Bench(args) => run_bench(&args),
     };
@@ -465,6 +481,25 @@ fn run_export(args: &ExportArgs) -> Result<()> {
                 eprintln!("note: {remark}");
             }
         }
+    }
+    Ok(())
+}
+
+fn run_logits(args: &LogitsArgs) -> Result<()> {
+    let (device, _) = device::open(&args.device.device)?;
+    let (model, weights) = open_checkpoint(&args.checkpoint)?.model(&device)?;
+    let (n, context) = (args.ids.len(), model.config.context);
+    ensure!(n <= context, "{n} token ids, and the model reads at most {context} (model.context)");
+    if let Some(id) = args.ids.iter().find(|&&id| id as usize >= model.vocabulary) {
+        anyhow::bail!("token id {id}: the vocabulary has {}", model.vocabulary);
+    }
+    let logits = model.logits(&weights, token_tensor(&args.ids, 1, n, &device), None);
+    let logits = logits.into_data();
+    let logits =
+        logits.as_slice::<f32>().map_err(|error| anyhow::anyhow!("the logits are not f32: {error:?}"))?;
+    let mut out = std::io::stdout().lock();
+    for row in logits.chunks_exact(model.vocabulary) {
+        writeln!(out, "{}", serde_json::to_string(row)?)?;
     }
     Ok(())
 }
