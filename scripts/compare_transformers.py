@@ -130,8 +130,10 @@ def main():
         ids = generator.integers(config.vocab_size, size=config.max_position_embeddings).tolist()
         if arguments.golden:
             if name in ("llama-grouped-tied-scaled", "gpt2-tanh"):
-                config.update({"vocab_size": 19, "max_position_embeddings": 96} if "llama" in name else {"vocab_size": 19})
-                golden(arguments.golden, name, make(config), [i % 19 for i in ids[:96]])
+                small = {"vocab_size": 19, "bos_token_id": None, "eos_token_id": None}
+                small |= {"hidden_size": 16, "intermediate_size": 24, "head_dim": 4} if "llama" in name else {"n_embd": 16}
+                config.update(small)
+                golden(arguments.golden, name.split("-")[0], make(config), [i % 19 for i in ids[:96]])
             continue
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
