@@ -39,6 +39,7 @@ pub fn configuration() -> (RunConfig, usize) {
         gelu: Gelu::Erf,
         rope_theta: 10_000.0,
         norm_epsilon: 1e-5,
+        rope_scaling: None,
     };
     let train = TrainConfig { batch: 8, ..TrainConfig::default() };
     let sample = SampleConfig::default();

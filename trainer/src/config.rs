@@ -161,6 +161,24 @@ pub struct ModelConfig {
     /// Added to the variance inside a norm.
     #[serde(default = "default_norm_epsilon")]
     pub norm_epsilon: f64,
+    /// Slower rotary positions for sequences longer than those first trained on, `llama3` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
+}
+
+/// How Llama 3.1 stretches its rotary positions: waves longer than the original context turn `factor` times slower, short
+/// ones as before, those between by a weighted mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RopeScaling {
+    /// By how much long waves are slowed down.
+    pub factor: f64,
+    /// Waves longer than `original_context` over this are long.
+    pub low_frequency_factor: f64,
+    /// Waves shorter than `original_context` over this are short.
+    pub high_frequency_factor: f64,
+    /// Longest sequence before the stretching.
+    pub original_context: usize,
 }
 
 fn default_rope_theta() -> f64 {
@@ -253,8 +271,31 @@ impl ModelConfig {
                     "model.rope_theta = {}: must be above 1",
                     self.rope_theta
                 );
+                if let Some(scaling) = &self.rope_scaling {
+                    let (low, high) = (scaling.low_frequency_factor, scaling.high_frequency_factor);
+                    ensure!(
+                        scaling.factor >= 1.0
+                            && scaling.factor.is_finite()
+                            && 0.0 < low
+                            && low < high
+                            && high.is_finite(),
+                        "model.rope_scaling: factor = {} must be at least 1, and 0 < low_frequency_factor = {low} < \
+                         high_frequency_factor = {high}",
+                        scaling.factor
+                    );
+                    ensure!(
+                        (1..=1 << 24).contains(&scaling.original_context),
+                        "model.rope_scaling.original_context = {}: must be 1 to {}",
+                        scaling.original_context,
+                        1 << 24
+                    );
+                }
             }
         }
+        ensure!(
+            self.rope_scaling.is_none() || self.kind == ModelKind::Llama3,
+            "model.rope_scaling: gpt2 has learned positions; leave it out or use kind = \"llama3\""
+        );
         ensure!(
             self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0,
             "model.norm_epsilon = {}: must lie between 0 and 1; 1e-5 is usual",
@@ -387,11 +428,23 @@ pub struct SampleConfig {
     pub top_k: usize,
     /// Only the likeliest tokens that together reach this probability stay in; 1 keeps all.
     pub top_p: f64,
+    /// Only tokens at least this share as likely as the likeliest stay in; 0 keeps all.
+    pub min_p: f64,
+    /// Above 1, tokens that the text holds already become less likely; 1 changes nothing.
+    pub repetition_penalty: f64,
 }
 
 impl Default for SampleConfig {
     fn default() -> Self {
-        Self { prompts: vec![String::new()], tokens: 64, temperature: 0.8, top_k: 0, top_p: 0.95 }
+        Self {
+            prompts: vec![String::new()],
+            tokens: 64,
+            temperature: 0.8,
+            top_k: 0,
+            top_p: 0.95,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+        }
     }
 }
 
@@ -407,6 +460,16 @@ impl SampleConfig {
             self.top_p > 0.0 && self.top_p <= 1.0,
             "sample.top_p = {}: must be above 0 and at most 1 (which keeps all)",
             self.top_p
+        );
+        ensure!(
+            (0.0..=1.0).contains(&self.min_p),
+            "sample.min_p = {}: must lie between 0 (which keeps all) and 1",
+            self.min_p
+        );
+        ensure!(
+            self.repetition_penalty > 0.0 && self.repetition_penalty <= 100.0,
+            "sample.repetition_penalty = {}: must be above 0 and at most 100; 1 changes nothing, 1.1 is usual",
+            self.repetition_penalty
         );
         ensure!(
             self.tokens <= 1 << 20,

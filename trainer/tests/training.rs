@@ -8,7 +8,7 @@ use gristmill_tokenizer::{Pattern, PretokenCounts, Tokenizer, TrainOptions, trai
 use gristmill_train::checkpoint::{Checkpoint, DataIdentity};
 use gristmill_train::config::{RunConfig, SampleConfig};
 use gristmill_train::evaluate::score;
-use gristmill_train::generate::{generate, prompt_ids};
+use gristmill_train::generate::{generate, generate_batch, prompt_ids};
 use gristmill_train::loader::{Batch, Loader};
 use gristmill_train::loss::{IGNORED, nats};
 use gristmill_train::model::{Cache, Model, Weights, attention};
@@ -505,5 +505,79 @@ fn samples_follow_their_seed_and_outgrow_the_context() {
         assert_ne!(draw(1, &[3], 40), draw(2, &[3], 40));
         assert_eq!(draw(1, &noise("long prompt", 50, 31), 3).len(), 3);
         assert!(draw(1, &[3], 0).is_empty());
+    }
+}
+
+/// Kernels of their own against burn's operations and its automatic differentiation, where rows hold several documents.
+#[test]
+fn gradients_within_documents_equal_the_plain_ones() {
+    let device = Device::flex();
+    for text in SHAPES {
+        // More tokens than attention's blocks of queries, and a start in the midst of one.
+        let model = Model::new(&config(text, &["model.context=150"]).model, 23);
+        let weights = model.initial_weights(1, &device);
+        let tokens = noise("documents", 301, 23);
+        let batch = Batch {
+            rows: 2,
+            context: 150,
+            inputs: tokens[..300].to_vec(),
+            targets: tokens[1..].to_vec(),
+            starts: [starts(&[70, 1, 79]), starts(&[100, 50])].concat(),
+        };
+        let (nats, gradients) = gradients_of(&model, &weights, &batch, 0.01, Place::Host);
+        let (plain_nats, plain) = gradients_of(&model, &weights, &batch, 0.01, Place::Device);
+        assert!((nats - plain_nats).abs() < 1e-2, "{nats} {plain_nats}");
+        for ((parameter, a), b) in model.parameters.iter().zip(&gradients).zip(&plain) {
+            let (a, b) = (values(a), values(b));
+            let largest = b.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            for (a, b) in a.iter().zip(&b) {
+                assert!((a - b).abs() <= 1e-4 * largest, "{} {a} {b} of {largest}", parameter.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_prompts_is_continued_as_each_alone() {
+    let device = Device::flex();
+    for text in SHAPES {
+        let model = Model::new(&config(text, &[]).model, 31);
+        let weights = model.initial_weights(1, &device);
+        let prompts: Vec<Vec<u32>> =
+            [3, 9, 1, 12].iter().map(|&n| noise(&format!("prompt of {n}"), n, 31)).collect();
+        // Logits at every position: rows with padding in front against rows alone.
+        let padded: Vec<u32> =
+            prompts.iter().flat_map(|p| std::iter::repeat_n(0, 12 - p.len()).chain(p.clone())).collect();
+        let padding: Vec<u32> = prompts.iter().flat_map(|p| vec![(12 - p.len()) as u32; 12]).collect();
+        let mut cache = Cache::default();
+        let together =
+            model.next_logits(&weights, token_tensor(&padded, 4, 12, &device), &padding, &mut cache);
+        for (prompt, together) in prompts.iter().zip(&together) {
+            let alone = model.last_logits(
+                &weights,
+                token_tensor(prompt, 1, prompt.len(), &device),
+                &mut Cache::default(),
+            );
+            for (a, b) in alone.iter().zip(together) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+        let config =
+            SampleConfig { tokens: 30, temperature: 0.0, repetition_penalty: 1.3, ..SampleConfig::default() };
+        let randoms = || (0..4).map(|i| Random::named(1, &format!("{i}"))).collect::<Vec<_>>();
+        // A stop token ends one row while the others go on.
+        let alone: Vec<Vec<u32>> = prompts
+            .iter()
+            .zip(&mut randoms())
+            .map(|(p, random)| generate(&model, &weights, p, &config, [5, 7], random, |_| ()).unwrap())
+            .collect();
+        let batch =
+            generate_batch(&model, &weights, &prompts, &config, [5, 7], &mut randoms(), |_, _| ()).unwrap();
+        // Beyond the context rows of a batch are cut back together, so only what fits is the same.
+        for ((prompt, alone), batch) in prompts.iter().zip(&alone).zip(&batch) {
+            let fits = (12 - prompt.len()).min(alone.len()).min(batch.len());
+            assert_eq!(alone[..fits.min(1)], batch[..fits.min(1)]);
+            assert!(!batch.contains(&5) && !batch.contains(&7) && batch.len() <= 30);
+        }
     }
 }
