@@ -42,8 +42,7 @@ pub fn configuration() -> (RunConfig, usize) {
         rope_scaling: None,
     };
     let train = TrainConfig { batch: 8, ..TrainConfig::default() };
-    let sample = SampleConfig::default();
-    (RunConfig { model, train, sample, sft: None, mixture: Vec::new() }, 8_192)
+    (RunConfig { train, ..RunConfig::of(model) }, 8_192)
 }
 
 /// Times `steps` steps on made-up tokens, after two that are not timed.

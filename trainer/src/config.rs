@@ -482,6 +482,12 @@ impl SampleConfig {
 }
 
 impl RunConfig {
+    /// A run of this model with every other value as it is by default.
+    pub fn of(model: ModelConfig) -> Self {
+        let (train, sample) = (TrainConfig::default(), SampleConfig::default());
+        Self { model, train, sample, sft: None, mixture: Vec::new() }
+    }
+
     /// Reads `path`, applies `key=value` overrides (`train.steps=100`) and checks every value.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path)

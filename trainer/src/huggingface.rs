@@ -207,11 +207,7 @@ fn parse_config(text: &str) -> Result<(ModelConfig, usize)> {
         other => bail!("`model_type` is \"{other}\": expected \"gpt2\" or \"llama\""),
     };
     // As any config's, values are checked by the rules of training configs.
-    let run = RunConfig {
-        model: config,
-        train: crate::config::TrainConfig::default(),
-        sample: crate::config::SampleConfig::default(),
-    };
+    let run = RunConfig::of(config);
     let config = RunConfig::parse(&run.to_toml()?, &[])?.model;
     let vocabulary = keys.size("vocab_size")?;
     ensure!((1..=1 << 24).contains(&vocabulary), "`vocab_size` is {vocabulary}: must be 1 to {}", 1 << 24);

@@ -15,7 +15,7 @@ use gristmill_tokenizer::Tokenizer;
 
 use gristmill_train::chat::{ChatModel, End, Session, Validity};
 use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
-use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig, TrainConfig};
+use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig};
 use gristmill_train::evals::scorer::CheckpointModel;
 use gristmill_train::evals::task::Task;
 use gristmill_train::generate::{generate, generate_batch, prompt_ids};
@@ -775,11 +775,7 @@ fn run_import(args: &ImportArgs) -> Result<()> {
         })
         .transpose()?;
     let weights = Weights(values.into_iter().map(|values| vector(values, &device)).collect());
-    let config = RunConfig {
-        model: model.config.clone(),
-        train: TrainConfig::default(),
-        sample: SampleConfig::default(),
-    };
+    let config = RunConfig::of(model.config.clone());
     let data = DataIdentity {
         tokenizer: tokenizer.as_ref().map(Tokenizer::hash).unwrap_or_default(),
         shards: "imported".to_owned(),
