@@ -249,7 +249,7 @@ proptest! {
                 tokenizer.encode_into(text, &mut ids);
             }
             prop_assert!(!ids.iter().any(|id| tokenizer.is_special(*id)));
-            prop_assert_eq!(tokenizer.decode(&ids), documents.concat().as_bytes());
+            prop_assert_eq!(tokenizer.decode(&ids), documents.concat().into_bytes());
             prop_assert!(!tokenizer.encode(&documents.concat()).iter().any(|id| tokenizer.is_special(*id)));
         }
     }
