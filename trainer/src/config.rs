@@ -305,6 +305,18 @@ impl ModelConfig {
     }
 }
 
+/// How the learning rate falls after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Half a cosine over all remaining steps (Loshchilov and Hutter 2017).
+    #[default]
+    Cosine,
+    /// Warm-up, stable, decay: constant, then linear over the last `cooldown` (Hu et al. 2024). A longer run shares its
+    /// stable part with a shorter one.
+    Wsd,
+}
+
 /// Length, batch, optimiser and schedule of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -320,8 +332,12 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// Highest learning rate, reached after the warm-up.
     pub learning_rate: f64,
-    /// The cosine ends at this share of `learning_rate`.
+    /// The schedule ends at this share of `learning_rate`.
     pub min_learning_rate_ratio: f64,
+    /// `cosine` or `wsd`.
+    pub schedule: Schedule,
+    /// Share of the steps, at the end, over which `wsd` lets the learning rate fall.
+    pub cooldown: f64,
     /// Steps over which the learning rate rises linearly from 0.
     pub warmup: u64,
     /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions.
@@ -353,6 +369,8 @@ impl Default for TrainConfig {
             accumulate: 1,
             learning_rate: 6e-4,
             min_learning_rate_ratio: 0.1,
+            schedule: Schedule::Cosine,
+            cooldown: 0.2,
             warmup: 50,
             weight_decay: 0.1,
             beta1: 0.9,
@@ -387,9 +405,11 @@ impl TrainConfig {
             "train.learning_rate = {}: must lie between 0 and 10; 6e-4 suits small models",
             self.learning_rate
         );
-        for (name, value) in
-            [("min_learning_rate_ratio", self.min_learning_rate_ratio), ("weight_decay", self.weight_decay)]
-        {
+        for (name, value) in [
+            ("min_learning_rate_ratio", self.min_learning_rate_ratio),
+            ("cooldown", self.cooldown),
+            ("weight_decay", self.weight_decay),
+        ] {
             ensure!((0.0..=1.0).contains(&value), "train.{name} = {value}: must lie between 0 and 1");
         }
         for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {

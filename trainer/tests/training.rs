@@ -267,25 +267,33 @@ fn accumulation_divides_by_the_tokens_of_the_whole_window() {
     let mut whole = loader.rows(0, 8).unwrap();
     // Uneven: the first half has 3 targets, the second all.
     whole.targets[3..48].fill(IGNORED);
-    let parts: Vec<Batch> = (0..4)
-        .map(|i| Batch {
-            rows: 2,
+    let parts = |n: usize| -> Vec<Batch> {
+        let part = whole.inputs.len() / n;
+        let cut = |values: &[u32], i: usize| values[i * part..(i + 1) * part].to_vec();
+        let batch = |i| Batch {
+            rows: 8 / n,
             context: 12,
-            inputs: whole.inputs[i * 24..(i + 1) * 24].to_vec(),
-            targets: whole.targets[i * 24..(i + 1) * 24].to_vec(),
+            inputs: cut(&whole.inputs, i),
+            targets: cut(&whole.targets, i),
             starts: Vec::new(),
-        })
-        .collect();
-    let run = |batches: &[Batch]| {
-        let model = Model::new(&config.model, 23);
-        let mut training = Training::new(model, &config.train, Device::flex(), Place::Host);
-        (0..3).map(|_| training.advance(&config.train, batches).unwrap()).collect::<Vec<_>>()
+        };
+        (0..n).map(batch).collect()
     };
-    let whole_reports = run(&[whole]);
-    for (one, four) in whole_reports.iter().zip(run(&parts)) {
-        assert_eq!(one.tokens, four.tokens);
-        assert!((one.loss - four.loss).abs() < 1e-6, "{one:?} {four:?}");
-        assert!((one.gradient_norm - four.gradient_norm).abs() < 1e-5, "{one:?} {four:?}");
+    for place in [Place::Host, Place::Device] {
+        let run = |batches: &[Batch]| {
+            let model = Model::new(&config.model, 23);
+            let mut training = Training::new(model, &config.train, Device::flex(), place);
+            (0..3).map(|_| training.advance(&config.train, batches).unwrap()).collect::<Vec<_>>()
+        };
+        let once = run(&parts(1));
+        for n in [2, 4] {
+            for (one, several) in once.iter().zip(run(&parts(n))) {
+                assert_eq!(one.tokens, several.tokens);
+                assert!((one.loss - several.loss).abs() < 1e-6, "{one:?} {several:?}");
+                let apart = (one.gradient_norm - several.gradient_norm).abs();
+                assert!(apart < 1e-6 * one.gradient_norm.max(1.0), "{one:?} {several:?}");
+            }
+        }
     }
 }
 
@@ -562,22 +570,34 @@ fn a_batch_of_prompts_is_continued_as_each_alone() {
                 assert!((a - b).abs() < 1e-5, "{a} {b}");
             }
         }
-        let config =
-            SampleConfig { tokens: 30, temperature: 0.0, repetition_penalty: 1.3, ..SampleConfig::default() };
         let randoms = || (0..4).map(|i| Random::named(1, &format!("{i}"))).collect::<Vec<_>>();
-        // A stop token ends one row while the others go on.
-        let alone: Vec<Vec<u32>> = prompts
-            .iter()
-            .zip(&mut randoms())
-            .map(|(p, random)| generate(&model, &weights, p, &config, [5, 7], random, |_| ()).unwrap())
-            .collect();
-        let batch =
-            generate_batch(&model, &weights, &prompts, &config, [5, 7], &mut randoms(), |_, _| ()).unwrap();
-        // Beyond the context rows of a batch are cut back together, so only what fits is the same.
-        for ((prompt, alone), batch) in prompts.iter().zip(&alone).zip(&batch) {
-            let fits = (12 - prompt.len()).min(alone.len()).min(batch.len());
-            assert_eq!(alone[..fits.min(1)], batch[..fits.min(1)]);
-            assert!(!batch.contains(&5) && !batch.contains(&7) && batch.len() <= 30);
-        }
+        let config = |tokens: usize| SampleConfig {
+            tokens,
+            temperature: 0.0,
+            repetition_penalty: 1.3,
+            ..SampleConfig::default()
+        };
+        let short: Vec<Vec<u32>> = prompts.iter().map(|p| p[..p.len().min(9)].to_vec()).collect();
+        let alone = |stops: &[u32]| -> Vec<Vec<u32>> {
+            let each = short.iter().zip(randoms());
+            each.map(|(prompt, mut random)| {
+                let stops = stops.iter().copied();
+                generate(&model, &weights, prompt, &config(3), stops, &mut random, |_| ()).unwrap()
+            })
+            .collect()
+        };
+        let together = |prompts: &[Vec<u32>], tokens: usize, stops: &[u32]| {
+            let (stops, mut randoms) = (stops.iter().copied(), randoms());
+            generate_batch(&model, &weights, prompts, &config(tokens), stops, &mut randoms, |_, _| ())
+                .unwrap()
+        };
+        assert_eq!(alone(&[]), together(&short, 3, &[]));
+        // Stop tokens end some rows while others go on.
+        let stops = [alone(&[])[0][1], alone(&[])[2][2]];
+        let stopped = together(&short, 3, &stops);
+        assert_eq!(alone(&stops), stopped);
+        assert!(stopped[0].len() < 2 && stopped.iter().flatten().all(|id| !stops.contains(id)));
+        // Past the context rows go on from their newest half.
+        assert!(together(&prompts, 30, &[]).iter().all(|ids| ids.len() == 30));
     }
 }
