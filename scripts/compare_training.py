@@ -101,7 +101,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary", help="gristmill-train, built with --release")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10, help="timed steps a round")
+    parser.add_argument("--steps", type=int, default=10, help="timed steps a round, at least 2")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="PyTorch under bf16 autocast as well, for scale")
     parser.add_argument("--torch-process", choices=["f32", "bf16"], help=argparse.SUPPRESS)
@@ -112,7 +112,10 @@ def main():
     steps, threads = str(arguments.steps), arguments.threads
     ours = [arguments.binary, "bench", "--steps", steps]
     theirs = lambda kind: [sys.executable, __file__, arguments.binary, "--steps", steps, "--threads", str(threads), "--torch-process", kind]
-    speeds, peaks = {}, {}
+    # Processor time without starting up, for machines that do other things: seconds of a step, less those of a run of one.
+    start = {name: run([command[0], *(("1" if part == steps else part) for part in command[1:])], threads)[2]
+             for name, command in [("gristmill", ours), ("torch f32", theirs("f32"))]}
+    speeds, peaks, processors = {}, {}, {}
     for round_ in range(arguments.rounds):
         contenders = [("gristmill", ours), ("torch f32", theirs("f32"))]
         if arguments.bf16:
@@ -127,9 +130,13 @@ def main():
                 speed = json.loads(output)["tokens_per_second"]
             speeds.setdefault(name, []).append(speed)
             peaks.setdefault(name, []).append(peak)
+            processors.setdefault(name, []).append((processor - start.get(name, 0)) / (arguments.steps - 1))
             print(f"round {round_ + 1}: {name:10} {speed:7.0f} tokens/s, peak {peak:5.0f} MiB, {processor:5.1f} s of processor time", flush=True)
     for name in speeds:
         print(f"{name:10} median {statistics.median(speeds[name]):7.0f} tokens/s, best {max(speeds[name]):7.0f}, peak {statistics.median(peaks[name]):5.0f} MiB")
+    seconds = {name: statistics.median(processors[name]) for name in start}
+    print(f"processor time of a step: gristmill {seconds['gristmill']:.2f} s, torch f32 {seconds['torch f32']:.2f} s, "
+          f"{seconds['torch f32'] / seconds['gristmill']:.2f} x")
     pairs = [a / b for a, b in zip(speeds["gristmill"], speeds["torch f32"])]
     ratio = statistics.median(speeds["gristmill"]) / statistics.median(speeds["torch f32"])
     print(f"gristmill / torch f32: {ratio:.2f} x the tokens a second (rounds: {min(pairs):.2f} to {max(pairs):.2f}), {statistics.median(peaks['gristmill']) / statistics.median(peaks['torch f32']):.2f} x the memory")

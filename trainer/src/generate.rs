@@ -183,6 +183,7 @@ pub fn prompt_ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "halves and doubles are exact")]
 mod tests {
     use super::*;
 

@@ -16,7 +16,7 @@ fn erf_gelu(x: f32) -> (f32, f32) {
 
 #[inline(always)]
 fn tanh_gelu(x: f32) -> (f32, f32) {
-    const ROOT: f32 = 0.797_884_56; // sqrt(2 / pi)
+    const ROOT: f32 = 0.797_884_6; // sqrt(2 / pi)
     const CUBE: f32 = 0.044_715;
     // (1 + tanh u) / 2 is the sigmoid of 2u.
     let share = sigmoid(2.0 * ROOT * (x + CUBE * x * x * x));

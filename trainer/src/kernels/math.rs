@@ -37,11 +37,11 @@ pub fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub fn normal(x: f32) -> (f32, f32) {
     const SCALED_P: f32 = 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2;
-    const INVERSE_ROOT_TAU: f32 = 0.398_942_28;
+    const INVERSE_ROOT_TAU: f32 = 0.398_942_3;
     let t = 1.0 / (1.0 + SCALED_P * x.abs());
     let e = exp(-0.5 * x * x);
     let mut series = 1.061_405_4;
-    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_75, 0.254_829_6] {
         series = series * t + coefficient;
     }
     let tail = 0.5 * series * t * e;

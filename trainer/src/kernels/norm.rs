@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::rows::{Partials, ROWS, Sum};
-use crate::kernels::simd::{sum, vectorised};
+use crate::kernels::simd::{LANES, sum, vectorised};
 
 /// What a norm computes.
 #[derive(Clone, Copy)]
@@ -65,14 +65,15 @@ vectorised! {
             }
             // One pass: the mean of x̂·g·scale is inverse·(mean of x·g·scale - mean·mean of g·scale), but taken with the
             // mean away first, where nothing cancels.
-            let mut lanes = [[0.0_f32; crate::kernels::simd::LANES]; 2];
-            const LANES: usize = crate::kernels::simd::LANES;
+            let mut lanes = [[0.0_f32; LANES]; 2];
+            let [totals, alongs] = &mut lanes;
             let whole = width / LANES * LANES;
-            for ((x, g), scale) in x[..whole].chunks_exact(LANES).zip(g[..whole].chunks_exact(LANES)).zip(norm.scale[..whole].chunks_exact(LANES)) {
-                for lane in 0..LANES {
-                    let scaled = g[lane] * scale[lane];
-                    lanes[0][lane] += scaled;
-                    lanes[1][lane] += scaled * (x[lane] - mean);
+            let blocks = x[..whole].chunks_exact(LANES).zip(g[..whole].chunks_exact(LANES));
+            for ((x, g), scale) in blocks.zip(norm.scale[..whole].chunks_exact(LANES)) {
+                let sums = totals.iter_mut().zip(alongs.iter_mut());
+                for ((((total, along), &x), &g), &scale) in sums.zip(x).zip(g).zip(scale) {
+                    *total += g * scale;
+                    *along += g * scale * (x - mean);
                 }
             }
             let (mut total, mut along) = (lanes[0].iter().sum::<f32>(), lanes[1].iter().sum::<f32>());
@@ -110,6 +111,7 @@ pub fn forward(norm: Norm<'_>, input: &[f32], out: &mut [f32], moments: &mut Mom
 }
 
 /// Adds the gradient of `input` to `stream`, and writes those of scale and bias, from the `gradient` of the output.
+#[expect(clippy::too_many_arguments, reason = "a norm's way back reads and writes this much")]
 pub fn backward(
     norm: Norm<'_>,
     input: &[f32],

@@ -123,6 +123,7 @@ pub fn scatter(table: &mut [f32], gradient: &[f32], ids: impl Iterator<Item = us
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "small whole and binary fractions are exact")]
 mod tests {
     use super::*;
 

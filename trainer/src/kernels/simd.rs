@@ -5,7 +5,7 @@
 macro_rules! vectorised {
     ($($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
         $(#[$meta])*
-        #[allow(clippy::too_many_arguments)]
+        #[allow(clippy::too_many_arguments, clippy::inline_always)]
         $visibility fn $name($($argument: $kind),*) $(-> $result)? {
             #[inline(always)]
             fn plain($($argument: $kind),*) $(-> $result)? $body
