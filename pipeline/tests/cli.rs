@@ -320,9 +320,28 @@ fn a_tokenizer_is_trained_and_used() {
     assert_eq!(text.stdout, "the mill");
     let stats = tiny.say(&["tokenizer", "stats", "--tokenizer", "t.json", "pages.jsonl", "--json"]);
     let stats: Value = serde_json::from_str(&stats.stdout).unwrap();
-    assert_eq!(stats[0]["documents"], 5);
-    assert!(stats[0]["bytes_per_token"].as_f64().unwrap() > 1.5, "{stats}");
-    assert_eq!(tiny.say(&["tokenizer", "encode", "--tokenizer", "cl100k_base"]).code, 2);
+    assert_eq!(stats["files"][0]["documents"], 5);
+    assert!(stats["files"][0]["bytes_per_token"].as_f64().unwrap() > 1.5, "{stats}");
+    assert!(stats["files"][0]["published"]["o200k_base"].as_f64().unwrap() > 1.5, "{stats}");
+    assert!(stats["vocabulary"]["used"].as_u64().unwrap() <= 292, "{stats}");
+    assert!(stats["longest"][0]["bytes"].as_u64().unwrap() > 2, "{stats}");
+    let shown = tiny.say(&["tokenizer", "stats", "--tokenizer", "cl100k_base", "pages.jsonl"]);
+    assert!(shown.stdout.contains("of 100256 tokens used"), "{}", shown.stdout);
+    let shown = say(
+        tiny.folder.path(),
+        &["tokenizer", "encode", "--show", "--tokenizer", "cl100k_base"],
+        "hello world\nand \u{1b}[2J<|endoftext|>",
+    );
+    assert_eq!(
+        shown.stdout.lines().next_back(),
+        Some("15 tokens, 33 bytes"),
+        "a page that quotes a special token gives ordinary ids: {}",
+        shown.stdout
+    );
+    assert!(shown.stdout.starts_with("hello| world|\\n\nand| |\\u{1b}[|"), "{}", shown.stdout);
+    let wrong = tiny.say(&["tokenizer", "encode", "--tokenizer", "cl1000k_base"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("cl100k_base, o200k_base"), "{}", wrong.stderr);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(crate) fn default_device() -> String {
 
 impl StageConfig for Pretrain {
     const KIND: &'static str = "pretrain";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Process;
     const REASONS: &'static [Reason] = &[];
 

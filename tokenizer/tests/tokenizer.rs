@@ -1,6 +1,8 @@
 //! What users rely on: text comes back, text never makes specials, files load as what was saved.
 
-use gristmill_tokenizer::{BOS, DEFAULT_SPECIALS, Pattern, PretokenCounts, Tokenizer, TrainOptions, train};
+use gristmill_tokenizer::{
+    BOS, DEFAULT_SPECIALS, NAMES, Pattern, PretokenCounts, Tokenizer, TrainOptions, train,
+};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -187,4 +189,97 @@ proptest! {
             prop_assert_eq!(&ids, &naive(tokenizer, &merges(tokenizer), &text));
         }
     }
+}
+
+/// Published vocabularies, ours, and a `tokenizer.json` whose special tokens stand among ordinary ids, hold spaces and
+/// letters of any script, and occur in one another.
+static WITH_SPECIALS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
+    let mut all: Vec<Tokenizer> = NAMES.iter().map(|name| Tokenizer::named(name).unwrap()).collect();
+    let odd =
+        ["<|a", "a|>", "<|a|>", " the", "é\u{301}", "\n", "a", "日本語", "<|bos|><|bos|>"].map(str::to_owned);
+    for tokenizer in [&TOKENIZERS[0], &TOKENIZERS[3]] {
+        all.push(tokenizer.clone());
+        let json = tokenizer.with_specials(&odd).unwrap().to_json();
+        all.push(Tokenizer::from_json(json.as_bytes()).unwrap());
+    }
+    all
+});
+
+/// Texts spliced with whole and broken special tokens.
+fn quotes() -> impl Strategy<Value = Vec<String>> {
+    let names = prop::sample::select(vec![
+        "<|endoftext|>",
+        "<|endofprompt|>",
+        "<|fim_prefix|>",
+        "<|bos|>",
+        "<|iam_start|>",
+        "<|iam_sep|>",
+        "<|iam_end|>",
+        "<|python_start|>",
+        "<|output_end|>",
+        "<|a",
+        "a|>",
+        "<|a|>",
+        " the",
+        "é\u{301}",
+        "日本語",
+        "\n",
+        "a",
+    ]);
+    let part = (names, any::<prop::sample::Index>(), 0..3_u8).prop_map(|(name, cut, kind)| {
+        let cut = name.floor_char_boundary(cut.index(name.len() + 1));
+        match kind {
+            0 => name.to_owned(),
+            1 => name[..cut].to_owned(),
+            _ => name[cut..].to_owned(),
+        }
+    });
+    let text = prop::collection::vec(prop_oneof![3 => part, 1 => any::<String>(), 1 => texts()], 0..8);
+    prop::collection::vec(text.prop_map(|parts| parts.concat()), 1..4)
+}
+
+proptest! {
+    /// Documents that end in the middle of a special token's name and go on with the rest of it, alone and one after
+    /// the other into one list of ids.
+    #[test]
+    fn text_never_makes_a_special_token(documents in quotes()) {
+        for tokenizer in WITH_SPECIALS.iter() {
+            let mut ids = Vec::new();
+            for text in &documents {
+                tokenizer.encode_into(text, &mut ids);
+            }
+            prop_assert!(!ids.iter().any(|id| tokenizer.is_special(*id)));
+            prop_assert_eq!(tokenizer.decode(&ids), documents.concat().into_bytes());
+            prop_assert!(!tokenizer.encode(&documents.concat()).iter().any(|id| tokenizer.is_special(*id)));
+        }
+    }
+}
+
+#[test]
+fn published_vocabularies_are_known_by_name() {
+    for (name, ids) in NAMES.iter().zip([[31373, 995], [15339, 1917], [24912, 2375]]) {
+        let tokenizer = Tokenizer::named(name).unwrap();
+        assert_eq!(tokenizer.encode("hello world"), ids, "{name}");
+    }
+    assert!(Tokenizer::named("p50k_base").is_none());
+}
+
+/// What a thread remembers changes nothing: in any order, whoever encoded before, and where places are fought over.
+#[test]
+fn ids_do_not_depend_on_what_was_encoded_before() {
+    let words: Vec<String> =
+        (0..400_000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20)).collect();
+    let text = words.join(" ");
+    let [first, second] = [&TOKENIZERS[0], &TOKENIZERS[2]];
+    let fresh = |tokenizer: &Tokenizer| {
+        std::thread::scope(|scope| scope.spawn(|| tokenizer.encode(&text)).join().unwrap())
+    };
+    let expected = [fresh(first), fresh(second)];
+    for _ in 0..2 {
+        assert!(first.encode(&text) == expected[0]);
+        assert!(first.encode(&text) == expected[0]);
+        assert!(second.encode(&text) == expected[1]);
+    }
+    let alone: Vec<u32> = words.iter().skip(1).flat_map(|word| first.encode(&format!(" {word}"))).collect();
+    assert!(first.encode(&words[0]).iter().chain(&alone).eq(&expected[0]));
 }

@@ -39,10 +39,10 @@ pub fn configuration() -> (RunConfig, usize) {
         gelu: Gelu::Erf,
         rope_theta: 10_000.0,
         norm_epsilon: 1e-5,
+        rope_scaling: None,
     };
     let train = TrainConfig { batch: 8, ..TrainConfig::default() };
-    let sample = SampleConfig::default();
-    (RunConfig { model, train, sample, sft: None, mixture: Vec::new() }, 8_192)
+    (RunConfig { train, ..RunConfig::of(model) }, 8_192)
 }
 
 /// Times `steps` steps on made-up tokens, after two that are not timed.

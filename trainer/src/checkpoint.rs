@@ -88,19 +88,7 @@ pub fn save(
     data: &DataIdentity,
     tokenizer_json: &[u8],
 ) -> Result<()> {
-    write(path, training, config, data, tokenizer_json)
-        .with_context(|| format!("cannot write the checkpoint `{}`", path.display()))
-}
-
-fn write(
-    path: &Path,
-    training: &Training,
-    config: &RunConfig,
-    data: &DataIdentity,
-    tokenizer_json: &[u8],
-) -> Result<()> {
     let parameters = &training.model.parameters;
-    let weights = parameters.iter().zip(&training.weights.0).map(|(p, w)| Stored::weight(p, w));
     let (trained, optimizer) = match &training.adapters {
         None => (parameters, &training.optimizer),
         Some(adapters) => (&adapters.parameters, &adapters.optimizer),
@@ -117,15 +105,46 @@ fn write(
         )
     });
     let moments = moments.chain(adapters);
-    let contents = [
-        (MODEL, serialize(weights)?),
+    let contents = vec![
+        (MODEL, model_file(&training.model, &training.weights)?),
         (OPTIMIZER, serialize(moments)?),
         (TOKENIZER, tokenizer_json.to_vec()),
     ];
+    let about = (training.step, training.model.vocabulary);
+    write(path, contents, about, config, data)
+        .with_context(|| format!("cannot write the checkpoint `{}`", path.display()))
+}
+
+/// As [`save`], of a model that was trained elsewhere: it writes text and is fine-tuned, but its training cannot go on.
+pub fn save_model(
+    path: &Path,
+    (model, weights): (&Model, &Weights),
+    config: &RunConfig,
+    data: &DataIdentity,
+    tokenizer_json: Option<&[u8]>,
+) -> Result<()> {
+    let mut contents = vec![(MODEL, model_file(model, weights)?)];
+    contents.extend(tokenizer_json.map(|json| (TOKENIZER, json.to_vec())));
+    write(path, contents, (0, model.vocabulary), config, data)
+        .with_context(|| format!("cannot write the checkpoint `{}`", path.display()))
+}
+
+/// The content of `model.safetensors`: names and layout are those of Hugging Face's classes.
+pub fn model_file(model: &Model, weights: &Weights) -> Result<Vec<u8>> {
+    serialize(model.parameters.iter().zip(&weights.0).map(|(p, w)| Stored::weight(p, w)))
+}
+
+fn write(
+    path: &Path,
+    contents: Vec<(&str, Vec<u8>)>,
+    (step, vocabulary): (u64, usize),
+    config: &RunConfig,
+    data: &DataIdentity,
+) -> Result<()> {
     let state = State {
         format: FORMAT,
-        step: training.step,
-        vocabulary: training.model.vocabulary,
+        step,
+        vocabulary,
         config: config.clone(),
         data: data.clone(),
         files: contents.iter().map(|(name, bytes)| ((*name).to_owned(), Checksum::of(bytes))).collect(),
@@ -222,18 +241,19 @@ impl Checkpoint {
         self.state.files.get(MODEL).map(|checksum| checksum.xxh3.clone()).unwrap_or_default()
     }
 
-    /// The tokenizer's file.
-    pub fn tokenizer_json(&self) -> Result<Vec<u8>> {
-        self.file(TOKENIZER)
+    /// The content of `tokenizer.json`; `None` where the model came without one.
+    pub fn tokenizer_json(&self) -> Result<Option<Vec<u8>>> {
+        self.state.files.contains_key(TOKENIZER).then(|| self.file(TOKENIZER)).transpose()
     }
 
     /// The tokenizer that the model was trained with.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         let file = self.path.join(TOKENIZER);
-        let tokenizer = Tokenizer::from_json(&self.tokenizer_json()?)
+        let tokenizer = Tokenizer::from_json(&self.file(TOKENIZER)?)
             .with_context(|| format!("in `{}`", file.display()))?;
+        // Published models may have more rows than tokens: sizes that suit the hardware.
         ensure!(
-            tokenizer.vocab_size() == self.state.vocabulary,
+            tokenizer.vocab_size() <= self.state.vocabulary,
             "`{}` has {} tokens, and the model {}",
             file.display(),
             tokenizer.vocab_size(),
@@ -273,7 +293,9 @@ impl Checkpoint {
             optimizer.mean = all("mean", &model.parameters)?;
             optimizer.mean_square = all("mean_square", &model.parameters)?;
         }
-        Ok(Training { model, weights, optimizer, step: self.state.step, device, place, adapters })
+        let mut training = Training::resumed(model, weights, optimizer, self.state.step, (device, place));
+        training.adapters = adapters;
+        Ok(training)
     }
 
     /// Errors, naming each difference, where going on would not be the same run.
@@ -415,7 +437,7 @@ fn read(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f3
 }
 
 /// (rows, columns) row-major -> (columns, rows) row-major.
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
 }
 

@@ -161,6 +161,24 @@ pub struct ModelConfig {
     /// Added to the variance inside a norm.
     #[serde(default = "default_norm_epsilon")]
     pub norm_epsilon: f64,
+    /// Slower rotary positions for sequences longer than those first trained on, `llama3` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
+}
+
+/// How Llama 3.1 stretches its rotary positions: waves longer than the original context turn `factor` times slower, short
+/// ones as before, those between by a weighted mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RopeScaling {
+    /// By how much long waves are slowed down.
+    pub factor: f64,
+    /// Waves longer than `original_context` over this are long.
+    pub low_frequency_factor: f64,
+    /// Waves shorter than `original_context` over this are short.
+    pub high_frequency_factor: f64,
+    /// Longest sequence before the stretching.
+    pub original_context: usize,
 }
 
 fn default_rope_theta() -> f64 {
@@ -253,8 +271,31 @@ impl ModelConfig {
                     "model.rope_theta = {}: must be above 1",
                     self.rope_theta
                 );
+                if let Some(scaling) = &self.rope_scaling {
+                    let (low, high) = (scaling.low_frequency_factor, scaling.high_frequency_factor);
+                    ensure!(
+                        scaling.factor >= 1.0
+                            && scaling.factor.is_finite()
+                            && 0.0 < low
+                            && low < high
+                            && high.is_finite(),
+                        "model.rope_scaling: factor = {} must be at least 1, and 0 < low_frequency_factor = {low} < \
+                         high_frequency_factor = {high}",
+                        scaling.factor
+                    );
+                    ensure!(
+                        (1..=1 << 24).contains(&scaling.original_context),
+                        "model.rope_scaling.original_context = {}: must be 1 to {}",
+                        scaling.original_context,
+                        1 << 24
+                    );
+                }
             }
         }
+        ensure!(
+            self.rope_scaling.is_none() || self.kind == ModelKind::Llama3,
+            "model.rope_scaling: gpt2 has learned positions; leave it out or use kind = \"llama3\""
+        );
         ensure!(
             self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0,
             "model.norm_epsilon = {}: must lie between 0 and 1; 1e-5 is usual",
@@ -262,6 +303,18 @@ impl ModelConfig {
         );
         Ok(())
     }
+}
+
+/// How the learning rate falls after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Half a cosine over all remaining steps (Loshchilov and Hutter 2017).
+    #[default]
+    Cosine,
+    /// Warm-up, stable, decay: constant, then linear over the last `cooldown` (Hu et al. 2024). A longer run shares its
+    /// stable part with a shorter one.
+    Wsd,
 }
 
 /// Length, batch, optimiser and schedule of a run.
@@ -279,8 +332,12 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// Highest learning rate, reached after the warm-up.
     pub learning_rate: f64,
-    /// The cosine ends at this share of `learning_rate`.
+    /// The schedule ends at this share of `learning_rate`.
     pub min_learning_rate_ratio: f64,
+    /// `cosine` or `wsd`.
+    pub schedule: Schedule,
+    /// Share of the steps, at the end, over which `wsd` lets the learning rate fall.
+    pub cooldown: f64,
     /// Steps over which the learning rate rises linearly from 0.
     pub warmup: u64,
     /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions.
@@ -312,6 +369,8 @@ impl Default for TrainConfig {
             accumulate: 1,
             learning_rate: 6e-4,
             min_learning_rate_ratio: 0.1,
+            schedule: Schedule::Cosine,
+            cooldown: 0.2,
             warmup: 50,
             weight_decay: 0.1,
             beta1: 0.9,
@@ -346,9 +405,11 @@ impl TrainConfig {
             "train.learning_rate = {}: must lie between 0 and 10; 6e-4 suits small models",
             self.learning_rate
         );
-        for (name, value) in
-            [("min_learning_rate_ratio", self.min_learning_rate_ratio), ("weight_decay", self.weight_decay)]
-        {
+        for (name, value) in [
+            ("min_learning_rate_ratio", self.min_learning_rate_ratio),
+            ("cooldown", self.cooldown),
+            ("weight_decay", self.weight_decay),
+        ] {
             ensure!((0.0..=1.0).contains(&value), "train.{name} = {value}: must lie between 0 and 1");
         }
         for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
@@ -387,11 +448,23 @@ pub struct SampleConfig {
     pub top_k: usize,
     /// Only the likeliest tokens that together reach this probability stay in; 1 keeps all.
     pub top_p: f64,
+    /// Only tokens at least this share as likely as the likeliest stay in; 0 keeps all.
+    pub min_p: f64,
+    /// Above 1, tokens that the text holds already become less likely; 1 changes nothing.
+    pub repetition_penalty: f64,
 }
 
 impl Default for SampleConfig {
     fn default() -> Self {
-        Self { prompts: vec![String::new()], tokens: 64, temperature: 0.8, top_k: 0, top_p: 0.95 }
+        Self {
+            prompts: vec![String::new()],
+            tokens: 64,
+            temperature: 0.8,
+            top_k: 0,
+            top_p: 0.95,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+        }
     }
 }
 
@@ -409,6 +482,16 @@ impl SampleConfig {
             self.top_p
         );
         ensure!(
+            (0.0..=1.0).contains(&self.min_p),
+            "sample.min_p = {}: must lie between 0 (which keeps all) and 1",
+            self.min_p
+        );
+        ensure!(
+            self.repetition_penalty > 0.0 && self.repetition_penalty <= 100.0,
+            "sample.repetition_penalty = {}: must be above 0 and at most 100; 1 changes nothing, 1.1 is usual",
+            self.repetition_penalty
+        );
+        ensure!(
             self.tokens <= 1 << 20,
             "sample.tokens = {}: more than {} make no sample",
             self.tokens,
@@ -419,6 +502,12 @@ impl SampleConfig {
 }
 
 impl RunConfig {
+    /// A run of this model with every other value as it is by default.
+    pub fn of(model: ModelConfig) -> Self {
+        let (train, sample) = (TrainConfig::default(), SampleConfig::default());
+        Self { model, train, sample, sft: None, mixture: Vec::new() }
+    }
+
     /// Reads `path`, applies `key=value` overrides (`train.steps=100`) and checks every value.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path)

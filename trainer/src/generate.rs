@@ -8,7 +8,7 @@ use crate::model::{Cache, Model, Weights};
 use crate::random::Random;
 use crate::step::token_tensor;
 
-/// Continues `prompt` (not empty) by up to `config.tokens` ids, stopping before `stop`.
+/// Continues `prompt` (not empty) by up to `config.tokens` ids, stopping before any of `stops`.
 ///
 /// `next` sees each id as it is chosen. When the context is full, the newest half of it is read again: a model
 /// knows no positions beyond.
@@ -17,44 +17,136 @@ pub fn generate(
     weights: &Weights,
     prompt: &[u32],
     config: &SampleConfig,
-    stop: Option<u32>,
+    stops: impl IntoIterator<Item = u32>,
     random: &mut Random,
     mut next: impl FnMut(u32),
 ) -> Result<Vec<u32>> {
-    ensure!(!prompt.is_empty(), "cannot continue an empty prompt: begin it with the tokenizer's first token");
-    let context = model.config.context;
-    let device = weights.0[0].device();
-    let mut ids = prompt.to_vec();
-    let mut cache = Cache::default();
-    let mut unread = ids.len().saturating_sub(context); // first id that the cache has not read
-    while ids.len() < prompt.len() + config.tokens {
-        if cache.len() + (ids.len() - unread) > context {
-            cache = Cache::default();
-            unread = ids.len() - (context / 2).max(1);
-        }
-        let part = &ids[unread..];
-        let logits = model.last_logits(weights, token_tensor(part, 1, part.len(), &device), &mut cache);
-        unread = ids.len();
-        let id = choose(&logits, config, random);
-        if Some(id) == stop {
-            break;
-        }
-        ids.push(id);
-        next(id);
-    }
-    Ok(ids.split_off(prompt.len()))
+    let prompts = [prompt.to_vec()];
+    let randoms = std::slice::from_mut(random);
+    let mut all = generate_batch(model, weights, &prompts, config, stops, randoms, |_, id| next(id))?;
+    Ok(all.remove(0))
 }
 
-/// Draws a token id from logits under temperature, top-k and top-p, in that order. Ties go to the lower id.
+/// As [`generate`], for several prompts at once, each with its own random numbers: one pass over the weights serves all.
+///
+/// `next` sees the prompt's index with each id.
+pub fn generate_batch(
+    model: &Model,
+    weights: &Weights,
+    prompts: &[Vec<u32>],
+    config: &SampleConfig,
+    stops: impl IntoIterator<Item = u32>,
+    randoms: &mut [Random],
+    mut next: impl FnMut(usize, u32),
+) -> Result<Vec<Vec<u32>>> {
+    ensure!(
+        prompts.iter().all(|prompt| !prompt.is_empty()),
+        "cannot continue an empty prompt: begin it with the tokenizer's first token"
+    );
+    let stops: Vec<u32> = stops.into_iter().collect();
+    let context = model.config.context;
+    let mut texts = prompts.to_vec();
+    let mut going: Vec<usize> = if config.tokens == 0 { Vec::new() } else { (0..prompts.len()).collect() };
+    let mut rows = Rows::default();
+    let mut logits = Vec::new();
+    while !going.is_empty() {
+        let newest = |n: usize| -> Vec<&[u32]> {
+            going.iter().map(|&i| &texts[i][texts[i].len().saturating_sub(n)..]).collect()
+        };
+        logits = if logits.is_empty() {
+            rows.read(model, weights, newest(context))
+        } else if rows.longest() == context {
+            rows = Rows::default();
+            rows.read(model, weights, newest((context / 2).max(1)))
+        } else {
+            rows.read(model, weights, newest(1))
+        };
+        let mut left = Vec::new();
+        for (row, (&i, logits)) in going.iter().zip(&mut logits).enumerate() {
+            penalise(logits, &texts[i], config.repetition_penalty);
+            let id = choose(logits, config, &mut randoms[i]);
+            if stops.contains(&id) {
+                continue;
+            }
+            texts[i].push(id);
+            next(i, id);
+            if texts[i].len() < prompts[i].len() + config.tokens {
+                left.push(row);
+            }
+        }
+        if left.len() < going.len() {
+            rows.keep(&left);
+            going = left.iter().map(|&row| going[row]).collect();
+        }
+    }
+    Ok(texts.into_iter().zip(prompts).map(|(mut text, prompt)| text.split_off(prompt.len())).collect())
+}
+
+/// What has been read of some sequences. They end together: shorter ones have padding in front, which nothing reads and
+/// no position counts.
+#[derive(Default)]
+struct Rows {
+    cache: Cache,
+    padding: Vec<u32>,
+}
+
+impl Rows {
+    /// Reads the next ids of every row, as many of each unless nothing has been read yet, and returns the logits after them.
+    fn read(&mut self, model: &Model, weights: &Weights, parts: Vec<&[u32]>) -> Vec<Vec<f32>> {
+        let t = parts.iter().map(|part| part.len()).max().unwrap_or(0);
+        if self.cache.is_empty() {
+            self.padding = parts.iter().map(|part| (t - part.len()) as u32).collect();
+        }
+        let pad = |part: &&[u32]| std::iter::repeat_n(0, t - part.len()).chain(part.to_vec());
+        let ids: Vec<u32> = parts.iter().flat_map(pad).collect();
+        let starts: Vec<u32> = if self.padding.iter().all(|&padding| padding == 0) {
+            Vec::new()
+        } else {
+            self.padding.iter().flat_map(|&padding| std::iter::repeat_n(padding, t)).collect()
+        };
+        let tokens = token_tensor(&ids, parts.len(), t, &weights.0[0].device());
+        model.next_logits(weights, tokens, &starts, &mut self.cache)
+    }
+
+    /// Tokens of the longest row.
+    fn longest(&self) -> usize {
+        self.cache.len() - self.padding.iter().min().map_or(0, |&padding| padding as usize)
+    }
+
+    /// Forgets all rows but these.
+    fn keep(&mut self, rows: &[usize]) {
+        self.padding = rows.iter().map(|&row| self.padding[row]).collect();
+        self.cache.keep(rows);
+    }
+}
+
+/// Makes tokens of the text less likely (Keskar et al. 2019): positive logits are divided by `penalty`, others multiplied.
+pub fn penalise(logits: &mut [f32], text: &[u32], penalty: f64) {
+    if (penalty - 1.0).abs() < f64::EPSILON {
+        return;
+    }
+    let mut seen = text.to_vec();
+    seen.sort_unstable();
+    seen.dedup();
+    for id in seen {
+        if let Some(logit) = logits.get_mut(id as usize) {
+            *logit *= if *logit > 0.0 { 1.0 / penalty as f32 } else { penalty as f32 };
+        }
+    }
+}
+
+/// Draws a token id from logits under temperature, top-k, top-p and min-p, in that order. Ties go to the lower id.
 pub fn choose(logits: &[f32], config: &SampleConfig, random: &mut Random) -> u32 {
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
+    let by_logit = |&a: &u32, &b: &u32| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b));
     if config.temperature <= 0.0 {
-        return order[0];
+        return order.into_iter().min_by(by_logit).unwrap_or(0);
     }
-    if config.top_k > 0 {
+    if config.top_k > 0 && config.top_k < order.len() {
+        order.select_nth_unstable_by(config.top_k, by_logit);
         order.truncate(config.top_k);
     }
+    order.sort_unstable_by(by_logit);
     let highest = f64::from(logits[order[0] as usize]);
     let mut shares: Vec<f64> = order
         .iter()
@@ -69,6 +161,9 @@ pub fn choose(logits: &[f32], config: &SampleConfig, random: &mut Random) -> u32
             reached >= config.top_p
         })
         .map_or(shares.len(), |last| last + 1);
+    shares.truncate(kept);
+    // The likeliest token's share is 1 here.
+    let kept = shares.iter().position(|&share| share < config.min_p).unwrap_or(kept);
     shares.truncate(kept);
     let mut left = random.uniform() * shares.iter().sum::<f64>();
     for (&id, share) in order.iter().zip(&shares) {
@@ -130,5 +225,20 @@ mod tests {
         assert_eq!(kinds(&config(0.0, 0, 1.0)), [3]);
         assert_eq!(kinds(&config(1e-3, 0, 1.0)), [3]);
         assert_eq!(choose(&[1.0, 1.0], &config(0.0, 0, 1.0), &mut Random::named(0, "")), 0);
+        // Shares over the highest: 1/6, 1/2, 1.
+        let min_p = |min_p| SampleConfig { min_p, ..config(1.0, 0, 1.0) };
+        assert_eq!(kinds(&min_p(0.16)), [0, 1, 3]);
+        assert_eq!(kinds(&min_p(0.17)), [1, 3]);
+        assert_eq!(kinds(&min_p(0.51)), [3]);
+        assert_eq!(kinds(&min_p(1.0)), [3]);
+    }
+
+    #[test]
+    fn repeated_tokens_lose_weight_once() {
+        let mut logits = [2.0, -2.0, 1.0];
+        penalise(&mut logits, &[0, 1, 0, 99], 2.0);
+        assert_eq!(logits, [1.0, -4.0, 1.0]);
+        penalise(&mut logits, &[0, 1], 1.0);
+        assert_eq!(logits, [1.0, -4.0, 1.0]);
     }
 }

@@ -5,6 +5,7 @@
 //! | [`config`], [`depth`] | what is a run asked to do? |
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
+//! | [`host`], [`kernels`] | how does a CPU compute loss and gradient fast? |
 //! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
 //! | [`plan`] | what will a run cost? |
 //! | [`loader`], [`shards`], [`packing`] | what does a step read? |
@@ -14,6 +15,7 @@
 //! | [`evaluate`], [`evals`] | what did it learn? |
 //! | [`generate`] | what does it write? |
 //! | [`chat`] | what does it answer? |
+//! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
 //! | [`metrics`], [`tensorboard`] | what does a run leave to be looked at? |
 //! | [`progress`], [`random`] | helpers of the above |
@@ -31,6 +33,10 @@ pub mod device;
 pub mod evals;
 pub mod evaluate;
 pub mod generate;
+pub mod gguf;
+pub mod host;
+pub mod huggingface;
+pub mod kernels;
 pub mod loader;
 pub mod lora;
 pub mod loss;

@@ -124,7 +124,7 @@ impl Adapters {
         );
         let learning_rate = learning_rate(config, step);
         let clip = clip_factor(gradient_norm, config.grad_clip);
-        let update = Update { step, learning_rate, clip, place };
+        let update = Update { step, learning_rate, clip };
         self.optimizer.update(&self.parameters, &mut self.values, gradients, update);
         for (&target, merged) in self.targets.iter().zip(self.merged()) {
             weights.0[target] = merged;

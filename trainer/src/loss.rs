@@ -4,24 +4,18 @@
 //! one makes a dozen. Both give nats for every target and, for training, the gradient of their scaled sum.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
+
+use crate::kernels::math::{multiply_by, shares};
+use crate::kernels::matrix::{Matrix, Target, Threads, multiply};
+use crate::kernels::rows::Sum;
 
 /// A position without a target: it adds neither loss nor gradient.
 pub const IGNORED: u32 = u32::MAX;
 
 /// Rows of logits held at once: 512 x 8,192 x 4 bytes are 16 MiB.
 const CHUNK_ROWS: usize = 512;
-
-/// What the output layer sends back.
-pub struct HeadGradient {
-    /// Loss of each row in nats; 0 where ignored.
-    pub nats: Vec<f32>,
-    /// Gradient of the scaled sum to the hidden states (N, C).
-    pub hidden: Tensor<2>,
-    /// Gradient of the scaled sum to the output matrix (V, C).
-    pub head: Tensor<2>,
-}
 
 /// Loss of each row in nats by burn's own operations: hidden (N, C), head (V, C) -> (N). Differentiable.
 pub fn plain_nats(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32]) -> Tensor<1> {
@@ -38,118 +32,113 @@ pub fn plain_nats(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32]) -> Tensor
 /// Loss of each row in nats, without a gradient. Rows are independent of each other's values and of threads.
 pub fn nats(hidden: &Tensor<2>, head: &Tensor<2>, targets: &[u32]) -> Vec<f32> {
     let mut nats = Vec::with_capacity(targets.len());
-    for (start, targets) in chunks(targets) {
-        let mut logits = logits(hidden, head, start, targets.len());
-        nats.extend(row_nats(&mut logits, head.dims()[0], targets, None));
+    for (chunk, targets) in targets.chunks(CHUNK_ROWS).enumerate() {
+        let part = hidden.clone().narrow(0, chunk * CHUNK_ROWS, targets.len());
+        let logits = part.matmul(head.clone().transpose()).into_data();
+        let mut logits = logits.try_into_vec::<f32>().expect("the model computes in f32");
+        nats.extend(row_nats(&mut logits, targets, None));
     }
     nats
 }
 
-/// Loss of each row, and the gradient of `scale` times their sum, on the CPU and in chunks of rows.
-pub fn head_gradient(hidden: &Tensor<2>, head: &Tensor<2>, targets: &[u32], scale: f32) -> HeadGradient {
-    let device: Device = hidden.device();
-    let [rows, width] = hidden.dims();
-    let vocabulary = head.dims()[0];
-    debug_assert_eq!(rows, targets.len());
-    let mut all_nats = Vec::with_capacity(rows);
-    let mut hidden_parts = Vec::new();
-    let mut head_sum: Option<Tensor<2>> = None;
-    for (start, targets) in chunks(targets) {
-        let mut data = logits(hidden, head, start, targets.len());
-        all_nats.extend(row_nats(&mut data, vocabulary, targets, Some(scale)));
-        let gradient = Tensor::<2>::from_data(TensorData::new(data, [targets.len(), vocabulary]), &device);
-        let part = gradient.clone().transpose().matmul(hidden.clone().narrow(0, start, targets.len()));
-        head_sum = Some(match head_sum {
-            None => part,
-            Some(sum) => sum + part,
-        });
-        hidden_parts.push(gradient.matmul(head.clone()));
-    }
-    HeadGradient {
-        nats: all_nats,
-        hidden: if hidden_parts.len() == 1 { hidden_parts.remove(0) } else { Tensor::cat(hidden_parts, 0) },
-        head: head_sum.unwrap_or_else(|| Tensor::zeros([vocabulary, width], &device)),
-    }
+/// As [`nats`], over buffers: hidden (N, C), head (V, C). `logits` is for reuse.
+pub fn nats_of(hidden: &[f32], head: &[f32], targets: &[u32], logits: &mut Vec<f32>) -> Vec<f32> {
+    let mut nats = Vec::with_capacity(targets.len());
+    for_chunks(hidden, head, targets, logits, |targets, logits, _| {
+        nats.extend(row_nats(logits, targets, None));
+    });
+    nats
 }
 
-fn chunks(targets: &[u32]) -> impl Iterator<Item = (usize, &[u32])> {
-    targets.chunks(CHUNK_ROWS).enumerate().map(|(i, chunk)| (i * CHUNK_ROWS, chunk))
+/// Loss of each row in nats, over buffers: hidden (N, C), head (V, C).
+///
+/// `hidden_gradient` (N, C) becomes the gradient of `scale` times their sum, and `head_gradient` (V, C) becomes it or grows
+/// by it. `logits` is for reuse.
+pub fn head_gradient(
+    (hidden, head): (&[f32], &[f32]),
+    (targets, scale): (&[u32], f32),
+    hidden_gradient: &mut [f32],
+    (head_gradient, mut sum): (&mut [f32], Sum),
+    logits: &mut Vec<f32>,
+) -> Vec<f32> {
+    let width = hidden.len() / targets.len();
+    let vocabulary = head.len() / width;
+    let mut nats = Vec::with_capacity(targets.len());
+    let mut parts = hidden_gradient.chunks_mut(CHUNK_ROWS * width);
+    for_chunks(hidden, head, targets, logits, |targets, logits, hidden| {
+        let rows = targets.len();
+        nats.extend(row_nats(logits, targets, Some(scale)));
+        let gradient = Matrix::new(logits, rows, vocabulary);
+        let part = parts.next().expect("as many parts as chunks");
+        multiply(
+            Target::new(part, rows, width),
+            gradient,
+            Matrix::new(head, vocabulary, width),
+            1.0,
+            Threads::All,
+        );
+        let target = Target::new(head_gradient, vocabulary, width).adding(sum == Sum::Continue);
+        multiply(target, gradient.transposed(), Matrix::new(hidden, rows, width), 1.0, Threads::All);
+        sum = Sum::Continue;
+    });
+    nats
 }
 
-fn logits(hidden: &Tensor<2>, head: &Tensor<2>, start: usize, rows: usize) -> Vec<f32> {
-    let part = hidden.clone().narrow(0, start, rows).matmul(head.clone().transpose());
-    part.into_data().try_into_vec::<f32>().expect("the model computes in f32")
+/// Hands out targets, logits and hidden states, some rows at a time.
+fn for_chunks(
+    hidden: &[f32],
+    head: &[f32],
+    targets: &[u32],
+    logits: &mut Vec<f32>,
+    mut work: impl FnMut(&[u32], &mut [f32], &[f32]),
+) {
+    let width = hidden.len() / targets.len().max(1);
+    let vocabulary = head.len() / width.max(1);
+    logits.resize(CHUNK_ROWS.min(targets.len()) * vocabulary, 0.0);
+    for (targets, hidden) in targets.chunks(CHUNK_ROWS).zip(hidden.chunks(CHUNK_ROWS * width)) {
+        let rows = targets.len();
+        let logits = &mut logits[..rows * vocabulary];
+        let head = Matrix::new(head, vocabulary, width).transposed();
+        multiply(
+            Target::new(logits, rows, vocabulary),
+            Matrix::new(hidden, rows, width),
+            head,
+            1.0,
+            Threads::All,
+        );
+        work(targets, logits, hidden);
+    }
 }
 
 /// Nats of each row; with a `scale`, each row of `logits` becomes its gradient.
-fn row_nats(logits: &mut [f32], vocabulary: usize, targets: &[u32], scale: Option<f32>) -> Vec<f32> {
+fn row_nats(logits: &mut [f32], targets: &[u32], scale: Option<f32>) -> Vec<f32> {
     logits
-        .par_chunks_mut(vocabulary)
+        .par_chunks_mut(logits.len() / targets.len())
         .zip(targets)
-        .map(|(row, &target)| {
-            if target == IGNORED {
-                if scale.is_some() {
-                    row.fill(0.0);
-                }
-                return 0.0;
+        .map(|(row, &target)| match (target, scale) {
+            (IGNORED, None) => 0.0,
+            (IGNORED, Some(_)) => {
+                row.fill(0.0);
+                0.0
             }
-            let at_target = row[target as usize];
-            let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum = exp_and_sum(row, highest);
-            if let Some(scale) = scale {
-                let factor = scale / sum;
-                for value in row.iter_mut() {
-                    *value *= factor;
+            (target, scale) => {
+                let at_target = row[target as usize];
+                let [sum, highest] = shares(row);
+                if let Some(factor) = scale {
+                    multiply_by(row, factor / sum);
+                    row[target as usize] -= factor;
                 }
-                row[target as usize] -= scale;
+                sum.ln() - (at_target - highest)
             }
-            sum.ln() - (at_target - highest)
         })
         .collect()
-}
-
-/// Replaces each value by exp(value - highest) and returns their sum, added up in sixteen lanes.
-fn exp_and_sum(row: &mut [f32], highest: f32) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let mut blocks = row.chunks_exact_mut(16);
-    for block in &mut blocks {
-        for (value, lane) in block.iter_mut().zip(&mut lanes) {
-            *value = exp(*value - highest);
-            *lane += *value;
-        }
-    }
-    let mut sum: f32 = lanes.iter().sum();
-    for value in blocks.into_remainder() {
-        *value = exp(*value - highest);
-        sum += *value;
-    }
-    sum
-}
-
-/// e^x for x <= 0, within 2e-7 relative, in a form that compilers turn into vector code.
-///
-/// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor series to r^7 (remainder below 6e-9); 2^n by its bits.
-fn exp(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_4; // 355/512: n * LN2_HIGH is exact
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to the nearest integer
-    let x = x.max(-87.0); // e^-87 is the last normal number
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = x - n * LN2_HIGH - n * LN2_LOW;
-    let mut e = 1.0 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        e = e * r + coefficient;
-    }
-    // The low bits of `shifted` hold n; moved into the exponent they multiply by 2^n.
-    let power = f32::from_bits(shifted.to_bits().wrapping_shl(23).wrapping_add(0x3F80_0000));
-    e * power
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::Random;
+    use burn::tensor::Device;
 
     fn noise(name: &str, rows: usize, columns: usize) -> Tensor<2> {
         let mut random = Random::named(1, name);
@@ -163,16 +152,6 @@ mod tests {
         for (a, b) in a.iter().zip(&b) {
             assert!((a - b).abs() <= tolerance, "{a} {b}");
         }
-    }
-
-    #[test]
-    fn exp_is_within_two_in_ten_million() {
-        for i in 0..870_000 {
-            let x = -(i as f32) / 10_000.0;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 2e-7, "{x}: {} {exact}", exp(x));
-        }
-        assert!(exp(-1e30) < 1e-37);
     }
 
     #[test]
@@ -191,11 +170,27 @@ mod tests {
         let gradients = (plain.clone().sum() * 0.25).backward();
         let plain = plain.inner().reshape([1, rows]);
 
-        let fused = head_gradient(&hidden, &head, &targets, 0.25);
-        let row = |nats: Vec<f32>| Tensor::from_data(TensorData::new(nats, [1, rows]), &Device::flex());
-        close(&row(fused.nats), &plain, 1e-5);
-        close(&row(nats(&hidden, &head, &targets)), &plain, 1e-5);
-        close(&fused.hidden, &hidden_leaf.grad(&gradients).unwrap(), 1e-6);
-        close(&fused.head, &head_leaf.grad(&gradients).unwrap(), 2e-5);
+        // The head's gradient adds to what an earlier batch left there.
+        let values = |x: &Tensor<2>| x.to_data().try_into_vec::<f32>().unwrap();
+        let (mut outer, mut head_sum, mut logits) =
+            (vec![9.0; rows * width], vec![0.5; vocabulary * width], Vec::new());
+        let buffers = (values(&hidden), values(&head));
+        let fused = head_gradient(
+            (&buffers.0, &buffers.1),
+            (&targets, 0.25),
+            &mut outer,
+            (&mut head_sum, Sum::Continue),
+            &mut logits,
+        );
+        let tensor = |values: Vec<f32>, columns: usize| {
+            let rows = values.len() / columns;
+            Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &Device::flex())
+        };
+        close(&tensor(fused, rows), &plain, 1e-5);
+        close(&tensor(nats(&hidden, &head, &targets), rows), &plain, 1e-5);
+        close(&tensor(nats_of(&buffers.0, &buffers.1, &targets, &mut logits), rows), &plain, 1e-5);
+        close(&tensor(outer, width), &hidden_leaf.grad(&gradients).unwrap(), 1e-6);
+        let head_gradient = tensor(head_sum, width) - 0.5;
+        close(&head_gradient, &head_leaf.grad(&gradients).unwrap(), 2e-5);
     }
 }

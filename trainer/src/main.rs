@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use gristmill_corpus::pack_plan::MixtureSource;
 use gristmill_corpus::printable::printable;
 use gristmill_corpus::shards::ShardSet;
@@ -18,15 +18,18 @@ use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
 use gristmill_train::config::{FineTuneConfig, RunConfig, SampleConfig};
 use gristmill_train::evals::scorer::CheckpointModel;
 use gristmill_train::evals::task::Task;
-use gristmill_train::generate::{generate, prompt_ids};
+use gristmill_train::generate::{generate, generate_batch, prompt_ids};
+use gristmill_train::gguf::Precision;
+use gristmill_train::huggingface::{Export, Pretrained};
 use gristmill_train::model::{Model, Weights};
-use gristmill_train::optimizer::Place;
+use gristmill_train::optimizer::{Place, vector};
 use gristmill_train::packing::Comparison;
 use gristmill_train::pretrain::{Pretraining, pretrain};
 use gristmill_train::random::Random;
 use gristmill_train::sft::{FineTuning, sft};
+use gristmill_train::step::token_tensor;
 use gristmill_train::{
-    bench, chat, conversations, device, evals, evaluate, plan, progress, selftest, shards,
+    bench, chat, conversations, device, evals, evaluate, gguf, huggingface, plan, progress, selftest, shards,
 };
 
 /// Pretrain, sample and measure small language models on Gristmill's token shards.
@@ -55,6 +58,12 @@ enum Command {
     EvalChat(EvalChatArgs),
     /// Rows of token shards as a run would pack them: padding, documents cut, and what other ways would lose.
     Pack(PackArgs),
+    /// Make a checkpoint of a published model: a folder with config.json, model.safetensors and tokenizer.json.
+    Import(ImportArgs),
+    /// Write a checkpoint for other programs: Hugging Face's folder, or one GGUF file.
+    Export(ExportArgs),
+    /// Logits after each of some token ids, one JSON array a line: for comparing with other programs.
+    Logits(LogitsArgs),
     /// Check that a device computes what the plain CPU operations compute.
     Selftest(DeviceArgs),
     /// Training tokens a second on a fixed 13.9 M-parameter configuration.
@@ -159,6 +168,12 @@ struct DrawArgs {
     /// Keep only the likeliest tokens that together reach this probability.
     #[arg(long, default_value_t = 0.95)]
     top_p: f64,
+    /// Keep only tokens at least this share as likely as the likeliest; 0 keeps all.
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f64,
+    /// Above 1, tokens that the text holds already become less likely.
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f64,
     /// Equal seeds write equal text.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -239,6 +254,61 @@ struct EvalArgs {
 }
 
 #[derive(Args)]
+struct ImportArgs {
+    /// The folder of a model of GPT-2's or Llama's family.
+    #[arg(long, value_name = "DIR")]
+    hf: PathBuf,
+    /// Where the checkpoint goes.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct LogitsArgs {
+    /// A checkpoint directory, or the --out directory of a run.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// Token ids, for example 1,5,9.
+    #[arg(long, value_delimiter = ',', required = true)]
+    ids: Vec<u32>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Args)]
+struct ExportArgs {
+    /// A checkpoint directory, or the --out directory of a run.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum)]
+    to: ExportFormat,
+    /// How GGUF stores matrices.
+    #[arg(long, value_enum, default_value_t = GgufPrecision::F16)]
+    precision: GgufPrecision,
+    /// A new folder (hf) or file (gguf).
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ExportFormat {
+    /// config.json, model.safetensors and tokenizer.json, for transformers.
+    Hf,
+    /// One file, for llama.cpp.
+    Gguf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GgufPrecision {
+    /// 2 bytes a value.
+    F16,
+    /// A byte a value and a scale for each 32.
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+#[derive(Args)]
 struct BenchArgs {
     /// Steps to time.
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -263,6 +333,9 @@ fn main() -> ExitCode {
         Command::Pack(args) => run_pack(&args),
         Command::Chat(args) => run_chat(&args),
         Command::EvalChat(args) => run_eval_chat(&args),
+        Command::Import(args) => run_import(&args),
+        Command::Export(args) => run_export(&args),
+        Command::Logits(args) => run_logits(&args),
         Command::Selftest(args) => run_selftest(&args),
         Command::Bench(args) => run_bench(&args),
     };
@@ -390,6 +463,8 @@ impl DrawArgs {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
         };
         config.check()?;
         Ok(config)
@@ -402,11 +477,12 @@ fn run_sample(args: &SampleArgs) -> Result<()> {
     let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
     let tokenizer = checkpoint.tokenizer()?;
     let (model, weights) = checkpoint.model(&device)?;
-    let prompt = prompt_ids(&tokenizer, &args.prompt);
+    let prompts = vec![prompt_ids(&tokenizer, &args.prompt); args.number];
+    let mut randoms: Vec<Random> =
+        (0..args.number).map(|i| Random::named(args.draw.seed, &format!("sample/{i}"))).collect();
+    let all = generate_batch(&model, &weights, &prompts, &config, tokenizer.bos(), &mut randoms, |_, _| ())?;
     let mut out = std::io::stdout().lock();
-    for i in 0..args.number {
-        let mut random = Random::named(args.draw.seed, &format!("sample/{i}"));
-        let ids = generate(&model, &weights, &prompt, &config, tokenizer.bos(), &mut random, |_| ())?;
+    for (i, ids) in all.into_iter().enumerate() {
         let text = tokenizer.decode_lossy(&ids);
         if args.json {
             let line = serde_json::json!({"prompt": args.prompt, "text": text, "ids": ids});
@@ -678,6 +754,101 @@ fn continue_lines(
             write!(out, "{}", serde_json::json!({"prompt": line, "text": text, "ids": ids, "ended": false}))?;
         }
         writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn run_import(args: &ImportArgs) -> Result<()> {
+    let (device, _) = device::open("cpu")?;
+    let pretrained = huggingface::read(&args.hf)?;
+    ensure!(
+        checkpoint::latest(&args.out).is_none(),
+        "`{}` already holds a checkpoint\nhint: another --out keeps both",
+        args.out.display()
+    );
+    let Pretrained { model, values, tokenizer_json } = pretrained;
+    let tokenizer = tokenizer_json
+        .as_deref()
+        .map(|json| {
+            let path = args.hf.join("tokenizer.json");
+            Tokenizer::from_json(json).with_context(|| format!("in `{}`", path.display()))
+        })
+        .transpose()?;
+    let weights = Weights(values.into_iter().map(|values| vector(values, &device)).collect());
+    let config = RunConfig::of(model.config.clone());
+    let data = DataIdentity {
+        tokenizer: tokenizer.as_ref().map(Tokenizer::hash).unwrap_or_default(),
+        shards: "imported".to_owned(),
+    };
+    checkpoint::save_model(&args.out, (&model, &weights), &config, &data, tokenizer_json.as_deref())?;
+    writeln!(
+        std::io::stdout(),
+        "{} parameters, vocabulary {}, context {}: `{}`{}",
+        model.parameter_count(),
+        model.vocabulary,
+        model.config.context,
+        args.out.display(),
+        if tokenizer.is_none() {
+            "; no tokenizer.json, so it can be scored and exported, not sampled"
+        } else {
+            ""
+        }
+    )?;
+    Ok(())
+}
+
+fn run_export(args: &ExportArgs) -> Result<()> {
+    let (device, _) = device::open("cpu")?;
+    let checkpoint = open_checkpoint(&args.checkpoint)?;
+    let (model, weights) = checkpoint.model(&device)?;
+    let tokenizer_json = checkpoint.tokenizer_json()?;
+    match args.to {
+        ExportFormat::Hf => {
+            let tokenizer = tokenizer_json.is_some().then(|| checkpoint.tokenizer()).transpose()?;
+            let boundary = tokenizer.as_ref().and_then(|tokenizer| {
+                let id = tokenizer.bos()?;
+                let (name, _) = tokenizer.specials().iter().find(|(_, special)| *special == id)?;
+                Some((id, name.as_str()))
+            });
+            let weights = checkpoint::model_file(&model, &weights)?;
+            let tokenizer = tokenizer_json.as_deref().map(|json| (json, boundary));
+            huggingface::write(&args.out, &Export { model: &model, weights: &weights, tokenizer })?;
+        }
+        ExportFormat::Gguf => {
+            let values: Vec<Vec<f32>> = weights
+                .0
+                .into_iter()
+                .map(|w| w.into_data().try_into_vec::<f32>())
+                .collect::<Result<_, _>>()
+                .map_err(|error| anyhow::anyhow!("the weights are not f32: {error:?}"))?;
+            let precision = match args.precision {
+                GgufPrecision::F16 => Precision::F16,
+                GgufPrecision::Q8_0 => Precision::Q8_0,
+            };
+            let remarks = gguf::write(&args.out, (&model, &values), tokenizer_json.as_deref(), precision)?;
+            for remark in remarks {
+                eprintln!("note: {remark}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run_logits(args: &LogitsArgs) -> Result<()> {
+    let (device, _) = device::open(&args.device.device)?;
+    let (model, weights) = open_checkpoint(&args.checkpoint)?.model(&device)?;
+    let (n, context) = (args.ids.len(), model.config.context);
+    ensure!(n <= context, "{n} token ids, and the model reads at most {context} (model.context)");
+    if let Some(id) = args.ids.iter().find(|&&id| id as usize >= model.vocabulary) {
+        anyhow::bail!("token id {id}: the vocabulary has {}", model.vocabulary);
+    }
+    let logits = model.logits(&weights, token_tensor(&args.ids, 1, n, &device), None);
+    let logits = logits.into_data();
+    let logits =
+        logits.as_slice::<f32>().map_err(|error| anyhow::anyhow!("the logits are not f32: {error:?}"))?;
+    let mut out = std::io::stdout().lock();
+    for row in logits.chunks_exact(model.vocabulary) {
+        writeln!(out, "{}", serde_json::to_string(row)?)?;
     }
     Ok(())
 }

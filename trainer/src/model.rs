@@ -63,22 +63,22 @@ impl Parameter {
 
 /// Place of a parameter in [`Model::parameters`] and [`Weights`].
 #[derive(Clone, Copy, Debug)]
-struct Id(usize);
+pub(crate) struct Id(pub(crate) usize);
 
 #[derive(Clone, Copy, Debug)]
-struct Linear {
-    weight: Id,
-    bias: Option<Id>,
+pub(crate) struct Linear {
+    pub(crate) weight: Id,
+    pub(crate) bias: Option<Id>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Norm {
-    scale: Id,
-    bias: Option<Id>,
+pub(crate) struct Norm {
+    pub(crate) scale: Id,
+    pub(crate) bias: Option<Id>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Projections {
+pub(crate) enum Projections {
     /// Queries, keys and values side by side in one matrix.
     Merged(Linear),
     Separate {
@@ -89,18 +89,18 @@ enum Projections {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Mlp {
+pub(crate) enum Mlp {
     Gelu { up: Linear, down: Linear },
     SwiGlu { gate: Linear, up: Linear, down: Linear },
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Block {
-    attention_norm: Norm,
-    projections: Projections,
-    output: Linear,
-    mlp_norm: Norm,
-    mlp: Mlp,
+pub(crate) struct Block {
+    pub(crate) attention_norm: Norm,
+    pub(crate) projections: Projections,
+    pub(crate) output: Linear,
+    pub(crate) mlp_norm: Norm,
+    pub(crate) mlp: Mlp,
 }
 
 /// The values of all parameters on one device, in the order of [`Model::parameters`].
@@ -132,6 +132,17 @@ impl Cache {
         self.len() == 0
     }
 
+    /// Forgets all sequences but these.
+    pub fn keep(&mut self, rows: &[usize]) {
+        for (keys, values) in &mut self.blocks {
+            let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+            let rows =
+                Tensor::<1, Int>::from_data(TensorData::new(rows.clone(), [rows.len()]), &keys.device());
+            *keys = keys.clone().select(0, rows.clone());
+            *values = values.clone().select(0, rows);
+        }
+    }
+
     /// Adds the newest keys and values of a block, and returns all of them.
     fn extend(&mut self, layer: usize, k: Tensor<4>, v: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         if layer == self.blocks.len() {
@@ -154,11 +165,11 @@ pub struct Model {
     pub vocabulary: usize,
     /// Every parameter, in a fixed order.
     pub parameters: Vec<Parameter>,
-    token_embedding: Id,
-    position_embedding: Option<Id>,
-    blocks: Vec<Block>,
-    final_norm: Norm,
-    head: Id,
+    pub(crate) token_embedding: Id,
+    pub(crate) position_embedding: Option<Id>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) final_norm: Norm,
+    pub(crate) head: Id,
 }
 
 impl Model {
@@ -284,10 +295,25 @@ impl Model {
 
     /// Logits (V) after the last of one sequence's tokens (1, T), which `cache` grows by.
     pub fn last_logits(&self, w: &Weights, tokens: Tensor<2, Int>, cache: &mut Cache) -> Vec<f32> {
-        let last = tokens.dims()[1] - 1;
-        let hidden = self.hidden(w, tokens, Some(cache)).narrow(0, last, 1);
-        let logits = hidden.matmul(self.head(w).transpose());
-        logits.into_data().try_into_vec::<f32>().expect("the model computes in f32")
+        self.next_logits(w, tokens, &[], cache).remove(0)
+    }
+
+    /// Logits (V) after the last token of each sequence (B, T), which `cache` grows by. `starts` as for
+    /// [`Self::hidden_within`].
+    pub fn next_logits(
+        &self,
+        w: &Weights,
+        tokens: Tensor<2, Int>,
+        starts: &[u32],
+        cache: &mut Cache,
+    ) -> Vec<Vec<f32>> {
+        let [b, t] = tokens.dims();
+        let c = self.config.width;
+        let hidden = self.hidden_within(w, tokens, starts, Some(cache)).reshape([b, t, c]);
+        let last = hidden.narrow(1, t - 1, 1).reshape([b, c]);
+        let logits = last.matmul(self.head(w).transpose()).into_data();
+        let logits = logits.try_into_vec::<f32>().expect("the model computes in f32");
+        logits.chunks_exact(self.vocabulary).map(<[f32]>::to_vec).collect()
     }
 
     /// The residual stream after the last norm (B·T, C), from token ids (B, T).
@@ -432,13 +458,13 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<4
 }
 
 /// Which tokens a forward pass reads: T more of each row, after `past` that a cache holds.
-struct Places<'a> {
+pub(crate) struct Places<'a> {
     /// Where the document of each token begins, (rows, T); empty: at 0.
-    starts: &'a [u32],
+    pub(crate) starts: &'a [u32],
     /// B, or 1 where all rows are alike.
-    rows: usize,
-    t: usize,
-    past: usize,
+    pub(crate) rows: usize,
+    pub(crate) t: usize,
+    pub(crate) past: usize,
 }
 
 impl Places<'_> {
@@ -448,7 +474,7 @@ impl Places<'_> {
     }
 
     /// Position of every token in its document, (rows, T).
-    fn positions(&self) -> Vec<usize> {
+    pub(crate) fn positions(&self) -> Vec<usize> {
         let row = |row| (0..self.t).map(move |i| (self.past + i).saturating_sub(self.start(row, i)));
         (0..self.rows).flat_map(row).collect()
     }
@@ -501,10 +527,20 @@ impl Rotation {
     }
 }
 
-/// By how much each pair of columns turns from one position to the next (D/2).
+/// By how much each pair of columns turns from one position to the next (D/2), in the published models' own precision.
 pub fn rotary_frequencies(config: &ModelConfig) -> Vec<f32> {
     let d = config.head_width();
-    (0..d / 2).map(|i| config.rope_theta.powf(-2.0 * i as f64 / d as f64) as f32).collect()
+    let plain = |i: usize| config.rope_theta.powf(-2.0 * i as f64 / d as f64) as f32;
+    let Some(scaling) = &config.rope_scaling else { return (0..d / 2).map(plain).collect() };
+    let (low, high) = (scaling.low_frequency_factor as f32, scaling.high_frequency_factor as f32);
+    let context = scaling.original_context as f32;
+    let stretched = |frequency: f32| {
+        // How many waves fit into the original context.
+        let waves = context / (std::f32::consts::TAU / frequency);
+        let kept = ((waves - low) / (high - low)).clamp(0.0, 1.0);
+        (1.0 - kept) * frequency / scaling.factor as f32 + kept * frequency
+    };
+    (0..d / 2).map(plain).map(stretched).collect()
 }
 
 /// Collects parameters while the structure is built.

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::config::TrainConfig;
+use crate::kernels::simd::vectorised;
 use crate::model::{Parameter, Weights};
 
 /// Elements that one task handles. Fixed, because norms are added up chunk by chunk.
@@ -34,8 +35,6 @@ pub struct Update {
     pub learning_rate: f64,
     /// Multiplies the gradients first; see [`clip_factor`].
     pub clip: f64,
-    /// Which code runs it.
-    pub place: Place,
 }
 
 /// What one update multiplies by; the same for all elements of a parameter.
@@ -67,36 +66,55 @@ impl AdamW {
         }
     }
 
-    /// One update of `weights` by `gradients`, both in the order of `parameters`.
+    /// One update of `weights` by `gradients`, both in the order of `parameters`, by the backend's operations.
     pub fn update(
         &mut self,
         parameters: &[Parameter],
         weights: &mut Weights,
         gradients: Vec<Tensor<1>>,
-        Update { step, learning_rate, clip, place }: Update,
+        update: Update,
     ) {
-        let time = (step + 1) as f64;
         for (i, (parameter, gradient)) in parameters.iter().zip(gradients).enumerate() {
-            let decay = if parameter.decayed { learning_rate * self.weight_decay } else { 0.0 };
-            let factors = Factors {
-                clip: clip as f32,
-                beta1: self.beta1 as f32,
-                beta2: self.beta2 as f32,
-                rate: (learning_rate / (1.0 - self.beta1.powf(time))) as f32,
-                inverse_root: (1.0 / (1.0 - self.beta2.powf(time)).sqrt()) as f32,
-                epsilon: self.epsilon as f32,
-                keep: (1.0 - decay) as f32,
-            };
-            let mut state = [&mut weights.0[i], &mut self.mean[i], &mut self.mean_square[i]];
-            match place {
-                Place::Host => update_on_host(&mut state, gradient, factors),
-                Place::Device => update_on_device(&mut state, gradient, factors),
-            }
+            let factors = self.factors(parameter, update);
+            let state = [&mut weights.0[i], &mut self.mean[i], &mut self.mean_square[i]];
+            update_on_device(state, gradient, factors);
+        }
+    }
+
+    /// As [`Self::update`], by loops over the memory of the CPU backend.
+    pub fn update_on_host(
+        &mut self,
+        parameters: &[Parameter],
+        weights: &mut Weights,
+        gradients: &[Vec<f32>],
+        update: Update,
+    ) {
+        for (i, (parameter, gradient)) in parameters.iter().zip(gradients).enumerate() {
+            let factors = self.factors(parameter, update);
+            update_on_host(
+                [&mut weights.0[i], &mut self.mean[i], &mut self.mean_square[i]],
+                gradient,
+                factors,
+            );
+        }
+    }
+
+    fn factors(&self, parameter: &Parameter, Update { step, learning_rate, clip }: Update) -> Factors {
+        let time = (step + 1) as f64;
+        let decay = if parameter.decayed { learning_rate * self.weight_decay } else { 0.0 };
+        Factors {
+            clip: clip as f32,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            rate: (learning_rate / (1.0 - self.beta1.powf(time))) as f32,
+            inverse_root: (1.0 / (1.0 - self.beta2.powf(time)).sqrt()) as f32,
+            epsilon: self.epsilon as f32,
+            keep: (1.0 - decay) as f32,
         }
     }
 }
 
-/// Where element-wise work is done.
+/// Where gradients and updates are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In this process's memory, by loops of our own: for the CPU backend, whose tensors lie there anyway.
@@ -105,21 +123,17 @@ pub enum Place {
     Device,
 }
 
-fn update_on_device(state: &mut [&mut Tensor<1>; 3], gradient: Tensor<1>, f: Factors) {
-    let [weight, mean, mean_square] = state;
+fn update_on_device([weight, mean, mean_square]: [&mut Tensor<1>; 3], gradient: Tensor<1>, f: Factors) {
     let gradient = gradient * f.clip;
     let next_mean = mean.clone() * f.beta1 + gradient.clone() * (1.0 - f.beta1);
     let next_square = mean_square.clone() * f.beta2 + gradient.square() * (1.0 - f.beta2);
     let root = next_square.clone().sqrt() * f.inverse_root + f.epsilon;
-    **weight = weight.clone() * f.keep - next_mean.clone() / root * f.rate;
-    **mean = next_mean;
-    **mean_square = next_square;
+    *weight = weight.clone() * f.keep - next_mean.clone() / root * f.rate;
+    *mean = next_mean;
+    *mean_square = next_square;
 }
 
-fn update_on_host(state: &mut [&mut Tensor<1>; 3], gradient: Tensor<1>, f: Factors) {
-    let gradient = gradient.into_data();
-    let gradient = gradient.as_slice::<f32>().expect(F32);
-    let [weight, mean, mean_square] = state;
+fn update_on_host([weight, mean, mean_square]: [&mut Tensor<1>; 3], gradient: &[f32], f: Factors) {
     with_values(weight, |weight| {
         with_values(mean, |mean| {
             with_values(mean_square, |mean_square| {
@@ -129,16 +143,33 @@ fn update_on_host(state: &mut [&mut Tensor<1>; 3], gradient: Tensor<1>, f: Facto
                     .zip(mean_square.par_chunks_mut(CHUNK))
                     .zip(gradient.par_chunks(CHUNK))
                     .for_each(|(((weight, mean), mean_square), gradient)| {
-                        for (((w, m), v), &g) in weight.iter_mut().zip(mean).zip(mean_square).zip(gradient) {
-                            let g = g * f.clip;
-                            *m = *m * f.beta1 + g * (1.0 - f.beta1);
-                            *v = *v * f.beta2 + g * g * (1.0 - f.beta2);
-                            *w = *w * f.keep - *m / (v.sqrt() * f.inverse_root + f.epsilon) * f.rate;
-                        }
+                        update_chunk(weight, mean, mean_square, gradient, f);
                     });
             });
         });
     });
+}
+
+vectorised! {
+    fn update_chunk(weight: &mut [f32], mean: &mut [f32], mean_square: &mut [f32], gradient: &[f32], f: Factors) {
+        for (((w, m), v), &g) in weight.iter_mut().zip(mean).zip(mean_square).zip(gradient) {
+            let g = g * f.clip;
+            *m = *m * f.beta1 + g * (1.0 - f.beta1);
+            *v = *v * f.beta2 + g * g * (1.0 - f.beta2);
+            *w = *w * f.keep - *m / (v.sqrt() * f.inverse_root + f.epsilon) * f.rate;
+        }
+    }
+
+    fn sum_of_squares(values: &[f32]) -> f64 {
+        // Eight lanes, so that the loop is not bound by the latency of one addition.
+        let mut lanes = [0.0_f64; 8];
+        for block in values.chunks(8) {
+            for (lane, &value) in lanes.iter_mut().zip(block) {
+                *lane += f64::from(value) * f64::from(value);
+            }
+        }
+        lanes.iter().sum()
+    }
 }
 
 const F32: &str = "weights, moments and gradients are f32";
@@ -152,30 +183,36 @@ fn with_values(tensor: &mut Tensor<1>, change: impl FnOnce(&mut [f32])) {
     *tensor = Tensor::from_data(data, &device);
 }
 
+/// Lends the elements of all tensors of the CPU backend, without a copy where nobody else holds them.
+pub fn with_all_values<R>(tensors: &mut [Tensor<1>], read: impl FnOnce(&[&[f32]]) -> R) -> R {
+    let devices: Vec<Device> = tensors.iter().map(Tensor::device).collect();
+    let take = |(tensor, device): (&mut Tensor<1>, &Device)| {
+        std::mem::replace(tensor, Tensor::empty([0], device)).into_data()
+    };
+    let data: Vec<TensorData> = tensors.iter_mut().zip(&devices).map(take).collect();
+    let values: Vec<&[f32]> = data.iter().map(|data| data.as_slice::<f32>().expect(F32)).collect();
+    let result = read(&values);
+    for ((tensor, data), device) in tensors.iter_mut().zip(data).zip(&devices) {
+        *tensor = Tensor::from_data(data, device);
+    }
+    result
+}
+
 /// The Euclidean norm of all gradients together.
 ///
 /// They are borrowed mutably only because reading a tensor in place means taking it apart.
 pub fn global_norm(gradients: &mut [Tensor<1>]) -> f64 {
-    let mut squares = 0.0;
-    for gradient in gradients {
-        with_values(gradient, |values| {
-            // Collected in order before the last sum: a parallel sum would depend on the threads.
-            let parts: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
-            squares += parts.iter().sum::<f64>();
-        });
-    }
-    f64::sqrt(squares)
+    with_all_values(gradients, |gradients| global_norm_of(gradients))
 }
 
-fn sum_of_squares(values: &[f32]) -> f64 {
-    // Eight lanes, so that the loop is not bound by the latency of one addition.
-    let mut lanes = [0.0_f64; 8];
-    for block in values.chunks(8) {
-        for (lane, &value) in lanes.iter_mut().zip(block) {
-            *lane += f64::from(value) * f64::from(value);
-        }
-    }
-    lanes.iter().sum()
+/// As [`global_norm`], over buffers.
+pub fn global_norm_of<T: AsRef<[f32]>>(gradients: &[T]) -> f64 {
+    let squares = gradients.iter().map(|values| {
+        // Collected in order before the last sum: a parallel sum would depend on the threads.
+        let parts: Vec<f64> = values.as_ref().par_chunks(CHUNK).map(sum_of_squares).collect();
+        parts.iter().sum::<f64>()
+    });
+    f64::sqrt(squares.sum())
 }
 
 /// Factor that brings a gradient of norm `norm` down to `limit`; 1 where it is below or `limit` is 0.
@@ -214,10 +251,19 @@ mod tests {
             for step in 0..3 {
                 let gradients = model.parameters.iter().map(|p| {
                     let mut random = Random::named(step, &p.name);
-                    vector((0..p.len()).map(|_| random.normal() as f32).collect(), &device)
+                    (0..p.len()).map(|_| random.normal() as f32).collect::<Vec<f32>>()
                 });
-                let update = Update { step, learning_rate: 0.1, clip: 0.5, place };
-                adam.update(&model.parameters, &mut weights, gradients.collect(), update);
+                let update = Update { step, learning_rate: 0.1, clip: 0.5 };
+                match place {
+                    Place::Host => {
+                        let gradients: Vec<Vec<f32>> = gradients.collect();
+                        adam.update_on_host(&model.parameters, &mut weights, &gradients, update);
+                    }
+                    Place::Device => {
+                        let gradients = gradients.map(|values| vector(values, &device)).collect();
+                        adam.update(&model.parameters, &mut weights, gradients, update);
+                    }
+                }
             }
             weights
         };

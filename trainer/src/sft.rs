@@ -169,10 +169,11 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
     };
     let tokenizer = job.base.tokenizer()?;
     let format = template.for_tokenizer(&tokenizer)?;
+    let tokenizer_json = job.base.tokenizer_json()?.context("the base model has no tokenizer.json")?;
     let the_run = Run {
         config: &config,
         vocabulary: base.vocabulary,
-        tokenizer_json: &job.base.tokenizer_json()?,
+        tokenizer_json: &tokenizer_json,
         data: &DataIdentity { tokenizer: tokenizer.hash(), shards: fingerprint.clone() },
         out: job.out,
         resume: job.resume,

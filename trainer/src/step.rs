@@ -4,11 +4,15 @@ use anyhow::{Result, ensure};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::TrainConfig;
+use crate::host::{self, Memory};
+use crate::kernels::rows::Sum;
 use crate::loader::Batch;
 use crate::lora::Adapters;
-use crate::loss::{self, HeadGradient};
+use crate::loss;
 use crate::model::{Model, Weights};
-use crate::optimizer::{AdamW, Place, Update, clip_factor, global_norm};
+use crate::optimizer::{
+    AdamW, Place, Update, clip_factor, global_norm, global_norm_of, vector, with_all_values,
+};
 use crate::schedule::learning_rate;
 
 /// A model in training: everything that an optimiser step changes.
@@ -23,10 +27,18 @@ pub struct Training {
     pub step: u64,
     /// Where it lives.
     pub device: Device,
-    /// Which code does element-wise work.
+    /// Which code computes gradients and updates.
     pub place: Place,
     /// What is learnt instead of the weights themselves, which then are the merged ones.
     pub adapters: Option<Adapters>,
+    memory: HostMemory,
+}
+
+/// Buffers of the CPU path, kept from step to step.
+#[derive(Default)]
+struct HostMemory {
+    pass: Memory,
+    gradients: Vec<Vec<f32>>,
 }
 
 /// What one step reports. All of it is a pure function of the run's inputs on the CPU.
@@ -47,7 +59,18 @@ impl Training {
     pub fn new(model: Model, config: &TrainConfig, device: Device, place: Place) -> Self {
         let weights = model.initial_weights(config.seed, &device);
         let optimizer = AdamW::new(config, &model.parameters, &device);
-        Self { model, weights, optimizer, step: 0, device, place, adapters: None }
+        Self::resumed(model, weights, optimizer, 0, (device, place))
+    }
+
+    /// A model of which `step` steps are done.
+    pub fn resumed(
+        model: Model,
+        weights: Weights,
+        optimizer: AdamW,
+        step: u64,
+        (device, place): (Device, Place),
+    ) -> Self {
+        Self { model, weights, optimizer, step, device, place, adapters: None, memory: HostMemory::default() }
     }
 
     /// Makes one step over `batches`, whose gradients are added and divided by all their targets.
@@ -60,18 +83,47 @@ impl Training {
         }
         let tokens: u64 = batches.iter().map(Batch::n_targets).sum();
         let scale = (1.0 / tokens.max(1) as f64) as f32;
-        let mut nats = 0.0;
-        let mut gradients: Option<Vec<Tensor<1>>> = None;
-        for batch in batches {
-            let (batch_nats, more) = gradients_of(&self.model, &self.weights, batch, scale, self.place);
-            nats += batch_nats;
-            gradients = Some(match gradients {
-                None => more,
-                Some(sum) => sum.into_iter().zip(more).map(|(sum, more)| sum + more).collect(),
-            });
+        match self.place {
+            Place::Host => {
+                let memory = &mut self.memory;
+                memory.gradients.resize_with(self.model.parameters.len(), Vec::new);
+                for (gradient, parameter) in memory.gradients.iter_mut().zip(&self.model.parameters) {
+                    gradient.resize(parameter.len(), 0.0);
+                }
+                let nats = with_all_values(&mut self.weights.0, |weights| {
+                    let mut nats = 0.0;
+                    for (i, batch) in batches.iter().enumerate() {
+                        let sum = if i == 0 { Sum::Start } else { Sum::Continue };
+                        let HostMemory { pass, gradients } = memory;
+                        nats += host::gradients(&self.model, weights, batch, scale, pass, gradients, sum);
+                    }
+                    nats
+                });
+                let (report, update) =
+                    self.report(config, nats, tokens, global_norm_of(&self.memory.gradients))?;
+                let gradients = &self.memory.gradients;
+                self.optimizer.update_on_host(&self.model.parameters, &mut self.weights, gradients, update);
+                self.step += 1;
+                Ok(report)
+            }
+            Place::Device => {
+                let (nats, mut gradients) = sum_of_gradients(&self.model, &self.weights, batches, scale);
+                let (report, update) = self.report(config, nats, tokens, global_norm(&mut gradients))?;
+                self.optimizer.update(&self.model.parameters, &mut self.weights, gradients, update);
+                self.step += 1;
+                Ok(report)
+            }
         }
-        let mut gradients = gradients.unwrap_or_default();
-        let gradient_norm = global_norm(&mut gradients);
+    }
+
+    /// What the step found, and the update that follows from it; an error where that makes no sense.
+    fn report(
+        &self,
+        config: &TrainConfig,
+        nats: f64,
+        tokens: u64,
+        gradient_norm: f64,
+    ) -> Result<(StepReport, Update)> {
         let loss = nats / tokens.max(1) as f64;
         ensure!(
             loss.is_finite() && gradient_norm.is_finite(),
@@ -82,16 +134,30 @@ impl Training {
             config.warmup
         );
         let learning_rate = learning_rate(config, self.step);
-        let update = Update {
-            step: self.step,
-            learning_rate,
-            clip: clip_factor(gradient_norm, config.grad_clip),
-            place: self.place,
-        };
-        self.optimizer.update(&self.model.parameters, &mut self.weights, gradients, update);
-        self.step += 1;
-        Ok(StepReport { loss, gradient_norm, learning_rate, tokens })
+        let clip = clip_factor(gradient_norm, config.grad_clip);
+        let report = StepReport { loss, gradient_norm, learning_rate, tokens };
+        Ok((report, Update { step: self.step, learning_rate, clip }))
     }
+}
+
+/// Sum of the batches' losses in nats and of their gradients, by the backend's operations.
+fn sum_of_gradients(
+    model: &Model,
+    weights: &Weights,
+    batches: &[Batch],
+    scale: f32,
+) -> (f64, Vec<Tensor<1>>) {
+    let mut nats = 0.0;
+    let mut gradients: Option<Vec<Tensor<1>>> = None;
+    for batch in batches {
+        let (batch_nats, more) = gradients_of(model, weights, batch, scale, Place::Device);
+        nats += batch_nats;
+        gradients = Some(match gradients {
+            None => more,
+            Some(sum) => sum.into_iter().zip(more).map(|(sum, more)| sum + more).collect(),
+        });
+    }
+    (nats, gradients.unwrap_or_default())
 }
 
 /// Sum of the batch's losses in nats, and the gradient of `scale` times it, in the order of the parameters.
@@ -102,35 +168,35 @@ pub fn gradients_of(
     scale: f32,
     place: Place,
 ) -> (f64, Vec<Tensor<1>>) {
-    let leaves = weights.tracked();
     let device = weights.0[0].device();
-    let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
-    let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
-    let (nats, mut graph, head_gradient) = match place {
+    match place {
         Place::Host => {
-            let HeadGradient { nats, hidden: outer, head } =
-                loss::head_gradient(&hidden.clone().inner(), &model.head(weights), &batch.targets, scale);
-            // The gradient of sum(hidden * constant) to hidden is the constant: backward continues from there.
-            (sum(&nats), (hidden * outer).sum().backward(), Some(head))
+            let mut gradients = host::gradient_buffers(model);
+            let nats = with_all_values(&mut weights.0.clone(), |weights| {
+                host::gradients(
+                    model,
+                    weights,
+                    batch,
+                    scale,
+                    &mut Memory::default(),
+                    &mut gradients,
+                    Sum::Start,
+                )
+            });
+            (nats, gradients.into_iter().map(|gradient| vector(gradient, &device)).collect())
         }
         Place::Device => {
+            let leaves = weights.tracked();
+            let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
+            let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
             let nats = loss::plain_nats(hidden, model.head(&leaves), &batch.targets);
-            let graph = (nats.clone().sum() * scale).backward();
-            (sum(&nats.inner().into_data().try_into_vec::<f32>().expect("losses are f32")), graph, None)
+            let mut graph = (nats.clone().sum() * scale).backward();
+            let nats = sum(&nats.inner().into_data().try_into_vec::<f32>().expect("losses are f32"));
+            let gradient =
+                |leaf: &Tensor<1>| leaf.grad_remove(&mut graph).expect("every parameter takes part");
+            (nats, leaves.0.iter().map(gradient).collect())
         }
-    };
-    let mut gradients: Vec<Option<Tensor<1>>> =
-        leaves.0.iter().map(|leaf| leaf.grad_remove(&mut graph)).collect();
-    if let Some(head) = head_gradient {
-        let slot = &mut gradients[model.head_index()];
-        let head = head.reshape([model.parameters[model.head_index()].len()]);
-        *slot = Some(match slot.take() {
-            None => head,
-            Some(embedding) => embedding + head,
-        });
     }
-    let complete = gradients.into_iter().map(|g| g.expect("every parameter takes part in the loss"));
-    (nats, complete.collect())
 }
 
 fn sum(nats: &[f32]) -> f64 {

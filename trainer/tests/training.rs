@@ -8,7 +8,7 @@ use gristmill_tokenizer::{Pattern, PretokenCounts, Tokenizer, TrainOptions, trai
 use gristmill_train::checkpoint::{Checkpoint, DataIdentity};
 use gristmill_train::config::{RunConfig, SampleConfig};
 use gristmill_train::evaluate::score;
-use gristmill_train::generate::{generate, prompt_ids};
+use gristmill_train::generate::{generate, generate_batch, prompt_ids};
 use gristmill_train::loader::{Batch, Loader};
 use gristmill_train::loss::{IGNORED, nats};
 use gristmill_train::model::{Cache, Model, Weights, attention};
@@ -267,25 +267,33 @@ fn accumulation_divides_by_the_tokens_of_the_whole_window() {
     let mut whole = loader.rows(0, 8).unwrap();
     // Uneven: the first half has 3 targets, the second all.
     whole.targets[3..48].fill(IGNORED);
-    let parts: Vec<Batch> = (0..4)
-        .map(|i| Batch {
-            rows: 2,
+    let parts = |n: usize| -> Vec<Batch> {
+        let part = whole.inputs.len() / n;
+        let cut = |values: &[u32], i: usize| values[i * part..(i + 1) * part].to_vec();
+        let batch = |i| Batch {
+            rows: 8 / n,
             context: 12,
-            inputs: whole.inputs[i * 24..(i + 1) * 24].to_vec(),
-            targets: whole.targets[i * 24..(i + 1) * 24].to_vec(),
+            inputs: cut(&whole.inputs, i),
+            targets: cut(&whole.targets, i),
             starts: Vec::new(),
-        })
-        .collect();
-    let run = |batches: &[Batch]| {
-        let model = Model::new(&config.model, 23);
-        let mut training = Training::new(model, &config.train, Device::flex(), Place::Host);
-        (0..3).map(|_| training.advance(&config.train, batches).unwrap()).collect::<Vec<_>>()
+        };
+        (0..n).map(batch).collect()
     };
-    let whole_reports = run(&[whole]);
-    for (one, four) in whole_reports.iter().zip(run(&parts)) {
-        assert_eq!(one.tokens, four.tokens);
-        assert!((one.loss - four.loss).abs() < 1e-6, "{one:?} {four:?}");
-        assert!((one.gradient_norm - four.gradient_norm).abs() < 1e-5, "{one:?} {four:?}");
+    for place in [Place::Host, Place::Device] {
+        let run = |batches: &[Batch]| {
+            let model = Model::new(&config.model, 23);
+            let mut training = Training::new(model, &config.train, Device::flex(), place);
+            (0..3).map(|_| training.advance(&config.train, batches).unwrap()).collect::<Vec<_>>()
+        };
+        let once = run(&parts(1));
+        for n in [2, 4] {
+            for (one, several) in once.iter().zip(run(&parts(n))) {
+                assert_eq!(one.tokens, several.tokens);
+                assert!((one.loss - several.loss).abs() < 1e-6, "{one:?} {several:?}");
+                let apart = (one.gradient_norm - several.gradient_norm).abs();
+                assert!(apart < 1e-6 * one.gradient_norm.max(1.0), "{one:?} {several:?}");
+            }
+        }
     }
 }
 
@@ -505,5 +513,91 @@ fn samples_follow_their_seed_and_outgrow_the_context() {
         assert_ne!(draw(1, &[3], 40), draw(2, &[3], 40));
         assert_eq!(draw(1, &noise("long prompt", 50, 31), 3).len(), 3);
         assert!(draw(1, &[3], 0).is_empty());
+    }
+}
+
+/// Kernels of their own against burn's operations and its automatic differentiation, where rows hold several documents.
+#[test]
+fn gradients_within_documents_equal_the_plain_ones() {
+    let device = Device::flex();
+    for text in SHAPES {
+        // More tokens than attention's blocks of queries, and a start in the midst of one.
+        let model = Model::new(&config(text, &["model.context=150"]).model, 23);
+        let weights = model.initial_weights(1, &device);
+        let tokens = noise("documents", 301, 23);
+        let batch = Batch {
+            rows: 2,
+            context: 150,
+            inputs: tokens[..300].to_vec(),
+            targets: tokens[1..].to_vec(),
+            starts: [starts(&[70, 1, 79]), starts(&[100, 50])].concat(),
+        };
+        let (nats, gradients) = gradients_of(&model, &weights, &batch, 0.01, Place::Host);
+        let (plain_nats, plain) = gradients_of(&model, &weights, &batch, 0.01, Place::Device);
+        assert!((nats - plain_nats).abs() < 1e-2, "{nats} {plain_nats}");
+        for ((parameter, a), b) in model.parameters.iter().zip(&gradients).zip(&plain) {
+            let (a, b) = (values(a), values(b));
+            let largest = b.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            for (a, b) in a.iter().zip(&b) {
+                assert!((a - b).abs() <= 1e-4 * largest, "{} {a} {b} of {largest}", parameter.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_prompts_is_continued_as_each_alone() {
+    let device = Device::flex();
+    for text in SHAPES {
+        let model = Model::new(&config(text, &[]).model, 31);
+        let weights = model.initial_weights(1, &device);
+        let prompts: Vec<Vec<u32>> =
+            [3, 9, 1, 12].iter().map(|&n| noise(&format!("prompt of {n}"), n, 31)).collect();
+        // Logits at every position: rows with padding in front against rows alone.
+        let padded: Vec<u32> =
+            prompts.iter().flat_map(|p| std::iter::repeat_n(0, 12 - p.len()).chain(p.clone())).collect();
+        let padding: Vec<u32> = prompts.iter().flat_map(|p| vec![(12 - p.len()) as u32; 12]).collect();
+        let mut cache = Cache::default();
+        let together =
+            model.next_logits(&weights, token_tensor(&padded, 4, 12, &device), &padding, &mut cache);
+        for (prompt, together) in prompts.iter().zip(&together) {
+            let alone = model.last_logits(
+                &weights,
+                token_tensor(prompt, 1, prompt.len(), &device),
+                &mut Cache::default(),
+            );
+            for (a, b) in alone.iter().zip(together) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
+        let randoms = || (0..4).map(|i| Random::named(1, &format!("{i}"))).collect::<Vec<_>>();
+        let config = |tokens: usize| SampleConfig {
+            tokens,
+            temperature: 0.0,
+            repetition_penalty: 1.3,
+            ..SampleConfig::default()
+        };
+        let short: Vec<Vec<u32>> = prompts.iter().map(|p| p[..p.len().min(9)].to_vec()).collect();
+        let alone = |stops: &[u32]| -> Vec<Vec<u32>> {
+            let each = short.iter().zip(randoms());
+            each.map(|(prompt, mut random)| {
+                let stops = stops.iter().copied();
+                generate(&model, &weights, prompt, &config(3), stops, &mut random, |_| ()).unwrap()
+            })
+            .collect()
+        };
+        let together = |prompts: &[Vec<u32>], tokens: usize, stops: &[u32]| {
+            let (stops, mut randoms) = (stops.iter().copied(), randoms());
+            generate_batch(&model, &weights, prompts, &config(tokens), stops, &mut randoms, |_, _| ())
+                .unwrap()
+        };
+        assert_eq!(alone(&[]), together(&short, 3, &[]));
+        // Stop tokens end some rows while others go on.
+        let stops = [alone(&[])[0][1], alone(&[])[2][2]];
+        let stopped = together(&short, 3, &stops);
+        assert_eq!(alone(&stops), stopped);
+        assert!(stopped[0].len() < 2 && stopped.iter().flatten().all(|id| !stops.contains(id)));
+        // Past the context rows go on from their newest half.
+        assert!(together(&prompts, 30, &[]).iter().all(|ids| ids.len() == 30));
     }
 }

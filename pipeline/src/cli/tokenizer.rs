@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use gristmill_corpus::printable::printable;
-use gristmill_tokenizer::{Pattern, PretokenCounts, Tokenizer, TrainOptions};
+use gristmill_tokenizer::{NAMES, Pattern, PretokenCounts, Tokenizer, TrainOptions};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Exit, lines, print};
 use crate::report::rows;
-use crate::run::funnel::table;
+
+mod show;
+mod stats;
 
 /// Train a byte-level BPE tokenizer, or use one.
 #[derive(Debug, clap::Args)]
@@ -45,8 +47,12 @@ enum Command {
         #[command(flatten)]
         which: Which,
         /// Read JSON lines {id, text} and write {id, ids}.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "show")]
         json: bool,
+        /// Print the text in a colour a token, and the ids in the same colours below. `|` stands between tokens where
+        /// there is no colour (NO_COLOR, or no terminal).
+        #[arg(long)]
+        show: bool,
     },
     /// Ids on standard input to text.
     Decode {
@@ -56,7 +62,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Bytes per token on files, read as `train` reads them.
+    /// Bytes per token on files, by file and by language, beside r50k_base, cl100k_base and o200k_base; how much of the
+    /// vocabulary they use; the longest tokens that they use. Files are read as `train` reads them.
     Stats {
         #[command(flatten)]
         which: Which,
@@ -71,21 +78,26 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// A tokenizer.json, a tiktoken file, or a folder that holds a tokenizer.json (such as a published stage).
-    #[arg(long, value_name = "FILE")]
+    /// r50k_base, cl100k_base or o200k_base, a tokenizer.json, a tiktoken file, or a folder that holds a tokenizer.json
+    /// (such as a published stage).
+    #[arg(long, value_name = "NAME_OR_FILE")]
     tokenizer: PathBuf,
 }
 
 impl Which {
     fn load(&self) -> anyhow::Result<Tokenizer> {
         let path = &self.tokenizer;
+        if let Some(tokenizer) = path.to_str().and_then(Tokenizer::named) {
+            return Ok(tokenizer);
+        }
         if path.is_dir() {
             return Ok(Tokenizer::load(path.join("tokenizer.json"))?);
         }
         if !path.exists() {
             bail!(
-                "there is no tokenizer `{}`\nhint: name a tokenizer.json or a tiktoken file; vocabularies such as cl100k_base are not built in",
-                path.display()
+                "there is no tokenizer `{}`\nhint: name {}, a tokenizer.json or a tiktoken file",
+                path.display(),
+                NAMES.join(", ")
             );
         }
         Ok(Tokenizer::load(path)?)
@@ -102,17 +114,23 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<Exit> {
             };
             train(files, &Pattern::parse(pattern)?, &options, out)
         }
-        Command::Encode { which, json: true } => {
+        Command::Encode { which, json: true, .. } => {
             let tokenizer = which.load()?;
             lines::convert(std::io::stdin().lock(), |line| {
                 let ids = tokenizer.encode(lines::field(line, "text")?);
                 Ok(json!({"id": line["id"], "ids": ids}))
             })
         }
-        Command::Encode { which, json: false } => {
+        Command::Encode { which, show, .. } => {
             let tokenizer = which.load()?;
             let mut text = String::new();
             std::io::stdin().lock().read_to_string(&mut text).context("standard input is no UTF-8 text")?;
+            if *show {
+                let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let color = std::io::IsTerminal::is_terminal(&std::io::stdout()) && !no_color;
+                print(&show::show(&tokenizer, &text, color))?;
+                return Ok(Exit::Done);
+            }
             let ids: Vec<String> = tokenizer.encode(&text).iter().map(u32::to_string).collect();
             print(&(ids.join(" ") + "\n"))?;
             Ok(Exit::Done)
@@ -139,7 +157,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<Exit> {
             print(&printable(&tokenizer.decode_lossy(&ids)))?;
             Ok(Exit::Done)
         }
-        Command::Stats { which, files, json } => stats(&which.load()?, files, *json),
+        Command::Stats { which, files, json } => stats::stats(&which.load()?, files, *json),
     }
 }
 
@@ -152,7 +170,7 @@ fn train(files: &[PathBuf], pattern: &Pattern, options: &TrainOptions, out: &Pat
         .par_iter()
         .map(|path| {
             let mut counts = PretokenCounts::new(pattern.clone());
-            texts(path, &mut |text| counts.add(text))?;
+            texts(path, &["text"], &mut |batch| batch.iter().for_each(|one| counts.add(&one.text)))?;
             Ok(counts)
         })
         .try_reduce(
@@ -171,63 +189,31 @@ fn train(files: &[PathBuf], pattern: &Pattern, options: &TrainOptions, out: &Pat
     Ok(Exit::Done)
 }
 
-fn stats(tokenizer: &Tokenizer, files: &[PathBuf], json: bool) -> anyhow::Result<Exit> {
-    let count = |path: &PathBuf| -> anyhow::Result<[u64; 3]> {
-        let (mut n, mut ids) = ([0; 3], Vec::new());
-        texts(path, &mut |text| {
-            ids.clear();
-            tokenizer.encode_into(text, &mut ids);
-            n[0] += 1;
-            n[1] += text.len() as u64;
-            n[2] += ids.len() as u64;
-        })?;
-        Ok(n)
-    };
-    let mut counted: Vec<(String, [u64; 3])> = files
-        .par_iter()
-        .map(|path| Ok((path.display().to_string(), count(path)?)))
-        .collect::<anyhow::Result<_>>()?;
-    if counted.len() > 1 {
-        let sum = counted.iter().fold([0; 3], |sum, (_, n)| std::array::from_fn(|i| sum[i] + n[i]));
-        counted.push(("all".into(), sum));
-    }
-    let rate = |n: &[u64; 3]| n[1] as f64 / n[2].max(1) as f64;
-    if json {
-        let rows: Vec<Value> = counted
-            .iter()
-            .map(|(file, n)| {
-                json!({"file": file, "documents": n[0], "bytes": n[1], "tokens": n[2], "bytes_per_token": rate(n)})
-            })
-            .collect();
-        super::print_json(&rows)?;
-    } else {
-        let mut rows = vec![["file", "documents", "bytes", "tokens", "bytes/token", ""].map(String::from)];
-        for (file, n) in &counted {
-            let [documents, bytes, tokens] = n.map(|n| n.to_string());
-            rows.push([printable(file), documents, bytes, tokens, format!("{:.3}", rate(n)), String::new()]);
-        }
-        print(&table(&rows))?;
-    }
-    Ok(Exit::Done)
+struct Text {
+    text: String,
+    /// Empty where a file does not say.
+    language: String,
 }
 
-/// Visits every text of a file: the `text` of documents, or the whole of a plain file.
-fn texts(path: &Path, visit: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+/// Visits the texts of a file, batch by batch: the `text` of documents, or the whole of a plain file.
+fn texts(path: &Path, columns: &[&str], visit: &mut dyn FnMut(&[Text])) -> anyhow::Result<()> {
     if rows::Format::of(path).is_err() {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        visit(&String::from_utf8_lossy(&bytes));
+        visit(&[Text { text: String::from_utf8_lossy(&bytes).into_owned(), language: String::new() }]);
         return Ok(());
     }
     let mut has_text = false;
     let mut is_empty = true;
-    rows::read_all(path, Some(&["text"]), |batch| {
+    rows::read_all(path, Some(columns), |batch| {
         is_empty = false;
         has_text |= batch.column_by_name("text").is_some();
-        for row in 0..batch.num_rows() {
-            if let Some(text) = rows::cell(&batch, "text", row) {
-                visit(&text);
-            }
-        }
+        let texts: Vec<Text> = (0..batch.num_rows())
+            .filter_map(|row| {
+                let text = rows::cell(&batch, "text", row)?;
+                Some(Text { text, language: rows::cell(&batch, "language", row).unwrap_or_default() })
+            })
+            .collect();
+        visit(&texts);
         Ok(())
     })?;
     if !has_text && !is_empty {

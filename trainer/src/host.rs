@@ -1,0 +1,541 @@
+//! The forward and backward pass of a decoder on the CPU: loops and matrix products over plain buffers that are kept from
+//! step to step. [`Model::hidden_within`] and burn's automatic differentiation are its oracle.
+//!
+//! Shapes as in [`crate::model`]; N is B·T.
+
+use crate::config::ModelKind;
+use crate::kernels::activation;
+use crate::kernels::attention::{self, Back};
+use crate::kernels::heads::{self, Layout, Part, Rotation};
+use crate::kernels::matrix::{Matrix, Target, Threads, multiply};
+use crate::kernels::norm::{self, Moments};
+use crate::kernels::rows::{self, Partials, Sum};
+use crate::loader::Batch;
+use crate::loss;
+use crate::model::{Block, Id, Linear, Mlp, Model, Norm, Places, Projections, rotary_frequencies};
+
+/// Buffers of a forward and backward pass. Their sizes follow the batch.
+#[derive(Default)]
+pub struct Memory {
+    /// The residual stream before each block, between its halves, and after the last: (N, C), 2 · layers + 1 times.
+    streams: Vec<Vec<f32>>,
+    blocks: Vec<BlockMemory>,
+    last: Normed,
+    partials: Vec<f32>,
+    scratch: Scratch,
+}
+
+/// What the way back needs of a block.
+#[derive(Default)]
+struct BlockMemory {
+    attention: Normed,
+    queries: Vec<f32>,     // (B, H, T, D)
+    keys: Vec<f32>,        // (B, K, T, D)
+    values: Vec<f32>,      // (B, K, T, D)
+    normalisers: Vec<f32>, // (B, H, T)
+    mixed: Vec<f32>,       // (N, H·D)
+    mlp: Normed,
+    /// Before the activation and without its bias, (N, inner).
+    up: Vec<f32>,
+    gate: Vec<f32>,
+}
+
+/// The output of a norm.
+#[derive(Default)]
+struct Normed {
+    values: Vec<f32>, // (N, C)
+    moments: Moments,
+}
+
+/// What every block uses again.
+#[derive(Default)]
+struct Scratch {
+    rows: Vec<f32>,           // (N, (H + 2K)·D)
+    heads: Vec<f32>,          // (B, H, T, D)
+    products: Vec<f32>,       // (B, H, T)
+    gradients: [Vec<f32>; 3], // of queries, keys and values
+    active: Vec<f32>,         // (N, inner)
+    inner: Vec<f32>,          // (N, inner)
+    gate: Vec<f32>,           // (N, inner)
+    stream: Vec<f32>,         // (N, C)
+    normed: Vec<f32>,         // (N, C)
+    logits: Vec<f32>,
+}
+
+/// Gradients of all parameters, and whether they begin a sum or add to one.
+struct Gradients<'a> {
+    values: &'a mut [Vec<f32>],
+    sum: Sum,
+}
+
+impl Gradients<'_> {
+    /// Of a matrix (inputs, outputs) that turned rows of `input` (N, inputs) into rows whose gradient is `output`.
+    fn matrix(&mut self, weight: Id, input: Matrix<'_>, output: Matrix<'_>, [inputs, outputs]: [usize; 2]) {
+        let target = Target::new(&mut self.values[weight.0], inputs, outputs);
+        let target = target.adding(self.sum == Sum::Continue);
+        multiply(target, input.transposed(), output, 1.0, Threads::All);
+    }
+
+    fn bias(&mut self, bias: Option<Id>, output: &[f32], buffer: &mut Vec<f32>) {
+        if let Some(bias) = bias {
+            let out = &mut self.values[bias.0];
+            let width = out.len();
+            rows::column_sums(output, width, out, self.sum, buffer);
+        }
+    }
+
+    fn norm(
+        &mut self,
+        ids: Norm,
+        norm: norm::Norm<'_>,
+        (input, moments): (&[f32], &Moments),
+        gradient: &[f32],
+        stream: &mut [f32],
+        buffer: &mut Vec<f32>,
+    ) {
+        let (scale, bias) = match ids.bias {
+            None => (&mut self.values[ids.scale.0], None),
+            Some(bias) => {
+                let [scale, bias] =
+                    self.values.get_disjoint_mut([ids.scale.0, bias.0]).expect("a norm's parameters differ");
+                (scale, Some(bias.as_mut_slice()))
+            }
+        };
+        norm::backward(norm, input, moments, gradient, stream, (scale, bias), self.sum, buffer);
+    }
+}
+
+/// One batch on its way through the model.
+struct Pass<'a> {
+    model: &'a Model,
+    weights: &'a [&'a [f32]],
+    batch: &'a Batch,
+    positions: Vec<usize>,
+    rotation: Option<Rotation>,
+}
+
+/// Gradient buffers for every parameter of `model`.
+pub fn gradient_buffers(model: &Model) -> Vec<Vec<f32>> {
+    model.parameters.iter().map(|parameter| vec![0.0; parameter.len()]).collect()
+}
+
+/// Sum of the batch's losses in nats; `gradients` become that of `scale` times it, or grow by it.
+pub fn gradients(
+    model: &Model,
+    weights: &[&[f32]],
+    batch: &Batch,
+    scale: f32,
+    memory: &mut Memory,
+    gradients: &mut [Vec<f32>],
+    sum: Sum,
+) -> f64 {
+    let pass = Pass::new(model, weights, batch);
+    pass.forward(memory);
+    let mut gradients = Gradients { values: gradients, sum };
+    let nats = pass.head(memory, scale, &mut gradients);
+    pass.backward(memory, &mut gradients);
+    nats
+}
+
+/// Loss of each target in nats; 0 where ignored.
+pub fn nats(model: &Model, weights: &[&[f32]], batch: &Batch, memory: &mut Memory) -> Vec<f32> {
+    let pass = Pass::new(model, weights, batch);
+    pass.forward(memory);
+    loss::nats_of(&memory.last.values, pass.weight(model.head), &batch.targets, &mut memory.scratch.logits)
+}
+
+impl<'a> Pass<'a> {
+    fn new(model: &'a Model, weights: &'a [&'a [f32]], batch: &'a Batch) -> Self {
+        let rows = if batch.starts.is_empty() { 1 } else { batch.rows };
+        let places = Places { starts: &batch.starts, rows, t: batch.context, past: 0 };
+        let positions = places.positions();
+        assert!(
+            positions.iter().all(|&position| position < model.config.context),
+            "callers keep sequences within the context"
+        );
+        let rotation = (model.config.kind == ModelKind::Llama3)
+            .then(|| Rotation::new(&rotary_frequencies(&model.config), &positions));
+        Self { model, weights, batch, positions, rotation }
+    }
+
+    fn weight(&self, id: Id) -> &'a [f32] {
+        self.weights[id.0]
+    }
+
+    /// A matrix (inputs, outputs) or a table (rows, width).
+    fn matrix(&self, id: Id) -> Matrix<'a> {
+        let shape = &self.model.parameters[id.0].shape;
+        Matrix::new(self.weights[id.0], shape[0], shape[1])
+    }
+
+    fn shape(&self, id: Id) -> [usize; 2] {
+        let shape = &self.model.parameters[id.0].shape;
+        [shape[0], shape[1]]
+    }
+
+    fn n(&self) -> usize {
+        self.batch.rows * self.batch.context
+    }
+
+    fn norm(&self, norm: Norm) -> norm::Norm<'a> {
+        norm::Norm {
+            scale: self.weight(norm.scale),
+            bias: norm.bias.map(|bias| self.weight(bias)),
+            epsilon: self.model.config.norm_epsilon as f32,
+        }
+    }
+
+    fn normalise(&self, norm: Norm, input: &[f32], out: &mut Normed) {
+        sized(&mut out.values, input.len());
+        norm::forward(self.norm(norm), input, &mut out.values, &mut out.moments);
+    }
+
+    fn rows<'b>(&self, values: &'b [f32]) -> Matrix<'b> {
+        Matrix::new(values, self.n(), values.len() / self.n())
+    }
+
+    fn attention_shape(&self) -> attention::Shape<'a> {
+        let config = &self.model.config;
+        attention::Shape {
+            tokens: self.batch.context,
+            group: config.heads / config.kv_heads(),
+            key_heads: config.kv_heads(),
+            width: config.head_width(),
+            starts: &self.batch.starts,
+        }
+    }
+
+    /// Columns of queries and of keys (as of values) in the rows between projections and heads.
+    fn columns(&self) -> (usize, usize) {
+        let config = &self.model.config;
+        (config.heads * config.head_width(), config.kv_heads() * config.head_width())
+    }
+
+    fn layout(&self, column: usize, heads: usize) -> Layout {
+        let (queries, keys) = self.columns();
+        let width = self.model.config.head_width();
+        Layout { tokens: self.batch.context, stride: queries + 2 * keys, column, heads, width }
+    }
+
+    fn forward(&self, memory: &mut Memory) {
+        let (n, c) = (self.n(), self.model.config.width);
+        let blocks = &self.model.blocks;
+        memory.streams.resize_with(2 * blocks.len() + 1, Vec::new);
+        memory.blocks.resize_with(blocks.len(), BlockMemory::default);
+        for stream in &mut memory.streams {
+            sized(stream, n * c);
+        }
+        let positions = self.model.position_embedding.map(|id| (self.weight(id), self.positions.as_slice()));
+        let tokens = (self.weight(self.model.token_embedding), self.batch.inputs.as_slice());
+        rows::embed(&mut memory.streams[0], tokens, positions, c);
+        for (layer, (block, kept)) in blocks.iter().zip(&mut memory.blocks).enumerate() {
+            let [before, between, after] = memory
+                .streams
+                .get_disjoint_mut([2 * layer, 2 * layer + 1, 2 * layer + 2])
+                .expect("three streams of a block");
+            self.mix(block, before, between, kept, &mut memory.scratch);
+            self.think(block, between, after, kept, &mut memory.scratch);
+        }
+        let stream = memory.streams.last().expect("there is one stream more than halves of blocks");
+        self.normalise(self.model.final_norm, stream, &mut memory.last);
+    }
+
+    /// The first half of a block: `after` = `before` + attention.
+    fn mix(
+        &self,
+        block: &Block,
+        before: &[f32],
+        after: &mut [f32],
+        kept: &mut BlockMemory,
+        scratch: &mut Scratch,
+    ) {
+        let config = &self.model.config;
+        let (n, t, d) = (self.n(), self.batch.context, config.head_width());
+        let (queries, keys) = self.columns();
+        let stride = queries + 2 * keys;
+        self.normalise(block.attention_norm, before, &mut kept.attention);
+        let normed = self.rows(&kept.attention.values);
+        sized(&mut scratch.rows, n * stride);
+        let mut bias = None;
+        match block.projections {
+            Projections::Merged(merged) => {
+                bias = merged.bias.map(|bias| self.weight(bias));
+                let target = Target::new(&mut scratch.rows, n, stride);
+                multiply(target, normed, self.matrix(merged.weight), 1.0, Threads::All);
+            }
+            Projections::Separate { query, key, value } => {
+                for (layer, column, columns) in
+                    [(query, 0, queries), (key, queries, keys), (value, queries + keys, keys)]
+                {
+                    let target = Target::wide(&mut scratch.rows[column..], n, columns, stride);
+                    multiply(target, normed, self.matrix(layer.weight), 1.0, Threads::All);
+                }
+            }
+        }
+        sized(&mut kept.queries, n * queries);
+        sized(&mut kept.keys, n * keys);
+        sized(&mut kept.values, n * keys);
+        let rotation = self.rotation.as_ref();
+        let (h, k) = (config.heads, config.kv_heads());
+        heads::split(&mut kept.queries, &scratch.rows, self.layout(0, h), bias, rotation);
+        heads::split(&mut kept.keys, &scratch.rows, self.layout(queries, k), bias, rotation);
+        heads::split(&mut kept.values, &scratch.rows, self.layout(queries + keys, k), bias, None);
+
+        sized(&mut scratch.heads, n * queries);
+        sized(&mut kept.normalisers, n * h);
+        let inputs = [&kept.queries[..], &kept.keys, &kept.values];
+        attention::forward(self.attention_shape(), inputs, &mut scratch.heads, &mut kept.normalisers);
+        sized(&mut kept.mixed, n * queries);
+        let part = Part { heads: &scratch.heads, count: h, rotated: false };
+        heads::merge(&mut kept.mixed, &[part], (t, d), None, None);
+        self.add_linear(block.output, before, &kept.mixed, after);
+    }
+
+    /// The second half of a block: `after` = `before` + MLP.
+    fn think(
+        &self,
+        block: &Block,
+        before: &[f32],
+        after: &mut [f32],
+        kept: &mut BlockMemory,
+        scratch: &mut Scratch,
+    ) {
+        let inner = self.n() * self.model.config.mlp_width();
+        self.normalise(block.mlp_norm, before, &mut kept.mlp);
+        sized(&mut scratch.active, inner);
+        sized(&mut kept.up, inner);
+        let normed = &kept.mlp.values;
+        let down = match block.mlp {
+            Mlp::Gelu { up, down } => {
+                self.linear(up, normed, &mut kept.up);
+                activation::gelu(self.model.config.gelu, &mut scratch.active, &kept.up, self.bias(up));
+                down
+            }
+            Mlp::SwiGlu { gate, up, down } => {
+                sized(&mut kept.gate, inner);
+                self.linear(gate, normed, &mut kept.gate);
+                self.linear(up, normed, &mut kept.up);
+                activation::swiglu(&mut scratch.active, &kept.gate, &kept.up);
+                down
+            }
+        };
+        self.add_linear(down, before, &scratch.active, after);
+    }
+
+    fn bias(&self, layer: Linear) -> &'a [f32] {
+        self.weight(layer.bias.expect("layers before a GELU have biases"))
+    }
+
+    /// `out` = `input` · weight, without the bias.
+    fn linear(&self, layer: Linear, input: &[f32], out: &mut [f32]) {
+        let [_, outputs] = self.shape(layer.weight);
+        let target = Target::new(out, self.n(), outputs);
+        multiply(
+            target,
+            Matrix::new(input, self.n(), input.len() / self.n()),
+            self.matrix(layer.weight),
+            1.0,
+            Threads::All,
+        );
+    }
+
+    /// `after` = `before` + `input` · weight + bias.
+    fn add_linear(&self, layer: Linear, before: &[f32], input: &[f32], after: &mut [f32]) {
+        let [inputs, outputs] = self.shape(layer.weight);
+        rows::copy_with_bias(after, before, layer.bias.map(|bias| self.weight(bias)), outputs);
+        let target = Target::new(after, self.n(), outputs).adding(true);
+        multiply(target, Matrix::new(input, self.n(), inputs), self.matrix(layer.weight), 1.0, Threads::All);
+    }
+
+    /// Losses, and what they send back to the last norm's output (in `scratch.normed`) and to the output matrix.
+    fn head(&self, memory: &mut Memory, scale: f32, gradients: &mut Gradients<'_>) -> f64 {
+        let scratch = &mut memory.scratch;
+        sized(&mut scratch.normed, memory.last.values.len());
+        let nats = loss::head_gradient(
+            (&memory.last.values, self.weight(self.model.head)),
+            (&self.batch.targets, scale),
+            &mut scratch.normed,
+            (&mut gradients.values[self.model.head.0], gradients.sum),
+            &mut scratch.logits,
+        );
+        nats.iter().map(|&nat| f64::from(nat)).sum()
+    }
+
+    fn backward(&self, memory: &mut Memory, gradients: &mut Gradients<'_>) {
+        let c = self.model.config.width;
+        let Memory { streams, blocks, last, partials, scratch } = memory;
+        sized(&mut scratch.stream, self.n() * c);
+        scratch.stream.fill(0.0);
+        let input = (streams[2 * blocks.len()].as_slice(), &last.moments);
+        let ids = self.model.final_norm;
+        gradients.norm(ids, self.norm(ids), input, &scratch.normed, &mut scratch.stream, partials);
+        for (layer, (block, kept)) in self.model.blocks.iter().zip(blocks).enumerate().rev() {
+            self.think_back(block, &streams[2 * layer + 1], kept, scratch, partials, gradients);
+            self.mix_back(block, &streams[2 * layer], kept, scratch, partials, gradients);
+        }
+        let ids = self.batch.inputs.iter().map(|&id| id as usize);
+        let positions = self.positions.iter().copied().cycle();
+        if let Some(id) = self.model.position_embedding {
+            let table = &mut gradients.values[id.0];
+            if gradients.sum == Sum::Start {
+                table.fill(0.0);
+            }
+            rows::scatter(table, &scratch.stream, positions, c);
+        }
+        let table = self.model.token_embedding;
+        // Where it is the output matrix too, its gradient has begun.
+        if gradients.sum == Sum::Start && table.0 != self.model.head.0 {
+            gradients.values[table.0].fill(0.0);
+        }
+        rows::scatter(&mut gradients.values[table.0], &scratch.stream, ids, c);
+    }
+
+    fn think_back(
+        &self,
+        block: &Block,
+        before: &[f32],
+        kept: &BlockMemory,
+        scratch: &mut Scratch,
+        partials: &mut Vec<f32>,
+        gradients: &mut Gradients<'_>,
+    ) {
+        let n = self.n();
+        let inner = n * self.model.config.mlp_width();
+        let (Mlp::Gelu { down, .. } | Mlp::SwiGlu { down, .. }) = block.mlp;
+        gradients.bias(down.bias, &scratch.stream, partials);
+        sized(&mut scratch.inner, inner);
+        self.linear_back(down, &scratch.stream, &mut scratch.inner, false);
+        match block.mlp {
+            Mlp::Gelu { up, .. } => {
+                let bias = up.bias.expect("layers before a GELU have biases");
+                activation::gelu_backward(
+                    self.model.config.gelu,
+                    &mut scratch.inner,
+                    &mut scratch.active,
+                    (&kept.up, self.weight(bias)),
+                    &mut gradients.values[bias.0],
+                    gradients.sum,
+                    partials,
+                );
+            }
+            Mlp::SwiGlu { .. } => {
+                sized(&mut scratch.gate, inner);
+                activation::swiglu_backward(
+                    &mut scratch.inner,
+                    &mut scratch.gate,
+                    &mut scratch.active,
+                    &kept.gate,
+                    &kept.up,
+                );
+            }
+        }
+        let stream = self.rows(&scratch.stream);
+        gradients.matrix(down.weight, self.rows(&scratch.active), stream, self.shape(down.weight));
+        let normed = self.rows(&kept.mlp.values);
+        match block.mlp {
+            Mlp::Gelu { up, .. } => {
+                gradients.matrix(up.weight, normed, self.rows(&scratch.inner), self.shape(up.weight));
+                self.linear_back(up, &scratch.inner, &mut scratch.normed, false);
+            }
+            Mlp::SwiGlu { gate, up, .. } => {
+                gradients.matrix(up.weight, normed, self.rows(&scratch.inner), self.shape(up.weight));
+                gradients.matrix(gate.weight, normed, self.rows(&scratch.gate), self.shape(gate.weight));
+                self.linear_back(up, &scratch.inner, &mut scratch.normed, false);
+                self.linear_back(gate, &scratch.gate, &mut scratch.normed, true);
+            }
+        }
+        let ids = block.mlp_norm;
+        let input = (before, &kept.mlp.moments);
+        gradients.norm(ids, self.norm(ids), input, &scratch.normed, &mut scratch.stream, partials);
+    }
+
+    fn mix_back(
+        &self,
+        block: &Block,
+        before: &[f32],
+        kept: &BlockMemory,
+        scratch: &mut Scratch,
+        partials: &mut Vec<f32>,
+        gradients: &mut Gradients<'_>,
+    ) {
+        let config = &self.model.config;
+        let (n, t, d) = (self.n(), self.batch.context, config.head_width());
+        let (h, k) = (config.heads, config.kv_heads());
+        let (queries, keys) = self.columns();
+        let stride = queries + 2 * keys;
+        gradients.bias(block.output.bias, &scratch.stream, partials);
+        let output = block.output.weight;
+        gradients.matrix(output, self.rows(&kept.mixed), self.rows(&scratch.stream), self.shape(output));
+        // The gradient of the mixed values, as rows and then as heads.
+        sized(&mut scratch.rows, n * stride);
+        self.linear_back(block.output, &scratch.stream, &mut scratch.rows[..n * queries], false);
+        sized(&mut scratch.heads, n * queries);
+        sized(&mut scratch.products, n * h);
+        let layout = Layout { tokens: t, stride: queries, column: 0, heads: h, width: d };
+        heads::split_with_products(
+            &mut scratch.heads,
+            &mut scratch.products,
+            &scratch.rows[..n * queries],
+            &kept.mixed,
+            layout,
+        );
+        let [dq, dk, dv] = &mut scratch.gradients;
+        sized(dq, n * queries);
+        sized(dk, n * keys);
+        sized(dv, n * keys);
+        attention::backward(
+            self.attention_shape(),
+            [&kept.queries, &kept.keys, &kept.values],
+            Back { normalisers: &kept.normalisers, gradient: &scratch.heads, products: &scratch.products },
+            [dq, dk, dv],
+        );
+        let parts = [
+            Part { heads: dq, count: h, rotated: true },
+            Part { heads: dk, count: k, rotated: true },
+            Part { heads: dv, count: k, rotated: false },
+        ];
+        let rotation = self.rotation.as_ref();
+        let normed = self.rows(&kept.attention.values);
+        match block.projections {
+            Projections::Merged(merged) => {
+                let mut sums = Partials::new(partials, n, stride);
+                heads::merge(&mut scratch.rows, &parts, (t, d), rotation, Some(&mut sums));
+                if let Some(bias) = merged.bias {
+                    sums.finish(0, &mut gradients.values[bias.0], gradients.sum);
+                }
+                let rows = self.rows(&scratch.rows);
+                gradients.matrix(merged.weight, normed, rows, self.shape(merged.weight));
+                self.linear_back(merged, &scratch.rows, &mut scratch.normed, false);
+            }
+            Projections::Separate { query, key, value } => {
+                heads::merge(&mut scratch.rows, &parts, (t, d), rotation, None);
+                for (layer, column, columns) in
+                    [(query, 0, queries), (key, queries, keys), (value, queries + keys, keys)]
+                {
+                    let rows = Matrix::wide(&scratch.rows[column..], n, columns, stride);
+                    gradients.matrix(layer.weight, normed, rows, self.shape(layer.weight));
+                    let target = Target::new(&mut scratch.normed, n, config.width).adding(column > 0);
+                    multiply(target, rows, self.matrix(layer.weight).transposed(), 1.0, Threads::All);
+                }
+            }
+        }
+        let ids = block.attention_norm;
+        let input = (before, &kept.attention.moments);
+        gradients.norm(ids, self.norm(ids), input, &scratch.normed, &mut scratch.stream, partials);
+    }
+
+    /// The gradient of a layer's input from that of its output.
+    fn linear_back(&self, layer: Linear, output: &[f32], input: &mut [f32], add: bool) {
+        let [inputs, outputs] = self.shape(layer.weight);
+        let target = Target::new(input, self.n(), inputs).adding(add);
+        let output = Matrix::new(output, self.n(), outputs);
+        multiply(target, output, self.matrix(layer.weight).transposed(), 1.0, Threads::All);
+    }
+}
+
+/// Makes `buffer` hold `len` values; which ones does not matter.
+fn sized(buffer: &mut Vec<f32>, len: usize) {
+    if buffer.len() != len {
+        buffer.resize(len, 0.0);
+    }
+}
