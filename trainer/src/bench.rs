@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use burn::tensor::Device;
 
-use crate::config::{Gelu, ModelConfig, ModelKind, RunConfig, SampleConfig, TrainConfig};
+use crate::config::{Gelu, ModelConfig, ModelKind, RunConfig, TrainConfig};
 use crate::loader::Loader;
 use crate::model::Model;
 use crate::optimizer::Place;
