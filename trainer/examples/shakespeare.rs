@@ -31,6 +31,7 @@ fn main() -> Result<()> {
     let summary = pretrain(&Pretraining {
         config: &config,
         train: &learnt,
+        sources: &[],
         val: &held,
         tokenizer: &tokenizer,
         tokenizer_json: tokenizer.to_json().as_bytes(),
