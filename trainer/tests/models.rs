@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
-use gristmill_train::config::{RunConfig, SampleConfig, TrainConfig};
+use gristmill_train::config::RunConfig;
 use gristmill_train::huggingface::{self, Export};
 use gristmill_train::model::{Model, Weights};
 use gristmill_train::optimizer::vector;
@@ -57,11 +57,7 @@ fn a_model_goes_through_a_checkpoint_and_out_again() {
         let (model, weights) = read(&folder(name));
         let out = tempfile::tempdir().unwrap();
         let path = out.path().join("checkpoint");
-        let config = RunConfig {
-            model: model.config.clone(),
-            train: TrainConfig::default(),
-            sample: SampleConfig::default(),
-        };
+        let config = RunConfig::of(model.config.clone());
         let data = DataIdentity { tokenizer: String::new(), shards: "imported".to_owned() };
         checkpoint::save_model(&path, (&model, &weights), &config, &data, None).unwrap();
         let checkpoint = Checkpoint::open(&path).unwrap();
