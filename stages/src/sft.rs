@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    fn built(folder: &Path, base: Value) -> Result<Box<dyn Process>, StageError> {
+    fn built(folder: &Path, base: &Value) -> Result<Box<dyn Process>, StageError> {
         fs::write(folder.join("t.toml"), "[train]\nsteps = 10\n").unwrap();
         let config: Sft = serde_json::from_value(json!({
             "base": base, "config": "t.toml", "overrides": {"train": {"steps": 3}}
@@ -131,7 +131,7 @@ mod tests {
         for (base, expected) in
             [(json!({"stage": "pretrain"}), "/store/pretrain".to_owned()), (json!("mine"), mine)]
         {
-            let process = built(folder.path(), base).unwrap();
+            let process = built(folder.path(), &base).unwrap();
             let command = process.command(Path::new("/in"), folder.path(), &artefacts).unwrap();
             let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
             assert_eq!(arguments[..4], ["sft", "--resume", "--device", "cpu"]);
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn a_base_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let message = built(folder.path(), json!("gone")).err().unwrap().to_string();
+        let message = built(folder.path(), &json!("gone")).err().unwrap().to_string();
         assert!(message.contains("`base = \"gone\"` is no folder"), "{message}");
-        let process = built(folder.path(), json!({"stage": "pretrain"})).unwrap();
+        let process = built(folder.path(), &json!({"stage": "pretrain"})).unwrap();
         let message =
             process.command(Path::new("/in"), folder.path(), &Artefacts::new()).unwrap_err().to_string();
         assert!(message.contains("`pretrain` left no checkpoint"), "{message}");

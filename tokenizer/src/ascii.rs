@@ -34,7 +34,7 @@ fn run(text: &[u8], mut at: usize, members: impl Fn(u64) -> u64) -> usize {
 /// The end of `[A-Za-z]*` at `at`.
 #[inline]
 pub fn letters(text: &[u8], at: usize) -> usize {
-    run(text, at, |word| within(word | 0x20 * ONES, b'a', b'z'))
+    run(text, at, |word| within(word | (0x20 * ONES), b'a', b'z'))
 }
 
 /// The end of `[A-Z]*` at `at`.

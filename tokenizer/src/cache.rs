@@ -97,7 +97,7 @@ impl Cache {
         }
         let (head, key) = (key(text, at, at + SHORT_BYTES), key(text, at + SHORT_BYTES, end - 1));
         // 15 bytes are in the head, 15 in the tail, and one is left: it takes the bits of the head's length.
-        let head = head & (1 << 120) - 1 | (text[end - 1] as u128) << 120;
+        let head = head & ((1 << 120) - 1) | (text[end - 1] as u128) << 120;
         let place = &mut self.long[(fold(head ^ fold(key) as u128) >> (64 - LONG_BITS)) as usize];
         if place.head == head && place.key & PIECE_BITS == key {
             let n = ids.len() + (place.key >> COUNT_SHIFT) as usize;
@@ -124,13 +124,12 @@ fn padded<const N: usize>(ids: &[u32]) -> Option<[u32; N]> {
 #[inline]
 pub fn key(text: &[u8], at: usize, end: usize) -> u128 {
     let len = end - at;
-    let bytes = match text[at..].first_chunk::<16>() {
-        Some(bytes) => u128::from_le_bytes(*bytes),
-        None => {
-            let mut bytes = [0; 16];
-            bytes[..len].copy_from_slice(&text[at..end]);
-            u128::from_le_bytes(bytes)
-        }
+    let bytes = if let Some(bytes) = text[at..].first_chunk::<16>() {
+        u128::from_le_bytes(*bytes)
+    } else {
+        let mut bytes = [0; 16];
+        bytes[..len].copy_from_slice(&text[at..end]);
+        u128::from_le_bytes(bytes)
     };
     bytes & MASKS[len] | (len as u128) << 120
 }

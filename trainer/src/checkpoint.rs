@@ -105,13 +105,13 @@ pub fn save(
         )
     });
     let moments = moments.chain(adapters);
-    let contents = vec![
+    let contents = [
         (MODEL, model_file(&training.model, &training.weights)?),
         (OPTIMIZER, serialize(moments)?),
         (TOKENIZER, tokenizer_json.to_vec()),
     ];
     let about = (training.step, training.model.vocabulary);
-    write(path, contents, about, config, data)
+    write(path, &contents, about, config, data)
         .with_context(|| format!("cannot write the checkpoint `{}`", path.display()))
 }
 
@@ -125,7 +125,7 @@ pub fn save_model(
 ) -> Result<()> {
     let mut contents = vec![(MODEL, model_file(model, weights)?)];
     contents.extend(tokenizer_json.map(|json| (TOKENIZER, json.to_vec())));
-    write(path, contents, (0, model.vocabulary), config, data)
+    write(path, &contents, (0, model.vocabulary), config, data)
         .with_context(|| format!("cannot write the checkpoint `{}`", path.display()))
 }
 
@@ -136,7 +136,7 @@ pub fn model_file(model: &Model, weights: &Weights) -> Result<Vec<u8>> {
 
 fn write(
     path: &Path,
-    contents: Vec<(&str, Vec<u8>)>,
+    contents: &[(&str, Vec<u8>)],
     (step, vocabulary): (u64, usize),
     config: &RunConfig,
     data: &DataIdentity,
@@ -153,7 +153,7 @@ fn write(
     let partial = sibling(path, "partial");
     remove(&partial)?;
     fs::create_dir_all(&partial)?;
-    for (name, bytes) in &contents {
+    for (name, bytes) in contents {
         write_file(&partial.join(name), bytes)?;
     }
     let mut json = serde_json::to_vec_pretty(&state)?;

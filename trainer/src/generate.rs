@@ -54,12 +54,12 @@ pub fn generate_batch(
             going.iter().map(|&i| &texts[i][texts[i].len().saturating_sub(n)..]).collect()
         };
         logits = if logits.is_empty() {
-            rows.read(model, weights, newest(context))
+            rows.read(model, weights, &newest(context))
         } else if rows.longest() == context {
             rows = Rows::default();
-            rows.read(model, weights, newest((context / 2).max(1)))
+            rows.read(model, weights, &newest((context / 2).max(1)))
         } else {
-            rows.read(model, weights, newest(1))
+            rows.read(model, weights, &newest(1))
         };
         let mut left = Vec::new();
         for (row, (&i, logits)) in going.iter().zip(&mut logits).enumerate() {
@@ -92,7 +92,7 @@ struct Rows {
 
 impl Rows {
     /// Reads the next ids of every row, as many of each unless nothing has been read yet, and returns the logits after them.
-    fn read(&mut self, model: &Model, weights: &Weights, parts: Vec<&[u32]>) -> Vec<Vec<f32>> {
+    fn read(&mut self, model: &Model, weights: &Weights, parts: &[&[u32]]) -> Vec<Vec<f32>> {
         let t = parts.iter().map(|part| part.len()).max().unwrap_or(0);
         if self.cache.is_empty() {
             self.padding = parts.iter().map(|part| (t - part.len()) as u32).collect();

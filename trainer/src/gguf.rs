@@ -338,7 +338,7 @@ fn vocabulary(
     let mut place = |id: usize, text: &str, kind: i32| {
         // Rows that only an embedding of another size would have are left out.
         if let Some(slot) = tokens.get_mut(id) {
-            *slot = text.to_owned();
+            text.clone_into(slot);
             kinds[id] = kind;
         }
     };

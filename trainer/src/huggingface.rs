@@ -346,15 +346,18 @@ pub fn config_json(model: &Model, boundary: Option<u32>) -> Value {
     json
 }
 
-/// What [`write`] writes.
+/// What [`write()`] writes.
 pub struct Export<'a> {
     /// Structure.
     pub model: &'a Model,
     /// The content of `model.safetensors`.
     pub weights: &'a [u8],
     /// The content of `tokenizer.json`, and the token between documents with its text.
-    pub tokenizer: Option<(&'a [u8], Option<(u32, &'a str)>)>,
+    pub tokenizer: Option<(&'a [u8], Option<Boundary<'a>>)>,
 }
+
+/// The token between documents, and its text.
+pub type Boundary<'a> = (u32, &'a str);
 
 /// Writes a folder that transformers reads; it must not exist yet.
 pub fn write(folder: &Path, export: &Export<'_>) -> Result<()> {

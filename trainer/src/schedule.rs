@@ -76,7 +76,7 @@ mod tests {
     fn short_runs_stay_finite() {
         for (steps, warmup) in [(1, 0), (1, 1), (1, 50), (2, 1), (u64::MAX, u64::MAX - 1)] {
             for schedule in [Schedule::Cosine, Schedule::Wsd] {
-                let config = TrainConfig { steps, warmup, schedule, ..TrainConfig::default() };
+                let config = TrainConfig { steps, schedule, warmup, ..TrainConfig::default() };
                 for step in [0, steps - 1] {
                     let rate = learning_rate(&config, step);
                     assert!(rate > 0.0 && rate <= config.learning_rate, "{steps} {warmup} {step} {rate}");

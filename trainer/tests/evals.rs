@@ -40,7 +40,7 @@ impl Bytes {
 
     fn likeliest(logits: &[f64]) -> u32 {
         let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        logits.iter().position(|&logit| logit == highest).unwrap() as u32
+        logits.iter().position(|&logit| logit >= highest).unwrap() as u32
     }
 }
 
@@ -106,7 +106,7 @@ fn scores_from_given_logits_equal_the_harness() {
     let mut check = |key: String, found: f64| {
         if let Some(expected) = expected.remove(&key) {
             let close = (found - expected).abs() <= 1e-9 * expected.abs();
-            assert!(close || found == expected, "{key}: {found}, the harness has {expected}");
+            assert!(close, "{key}: {found}, the harness has {expected}");
         }
     };
     let mut scores: Vec<Score> = Vec::new();
@@ -151,7 +151,7 @@ fn prompts_hold_the_description_and_solved_examples() {
 fn the_example_tasks_fit_their_data() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/eval");
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    for file in task_files(&[configs.clone()]).unwrap() {
+    for file in task_files(&[configs]).unwrap() {
         let own = std::fs::read_to_string(&file).unwrap().contains("arithmetic.jsonl");
         if !own && !shared.exists() {
             eprintln!("SKIPPED: `{}` needs ../shared/data", file.display());

@@ -256,7 +256,7 @@ impl<'a> Prompter<'a> {
         if value.kind() != minijinja::value::ValueKind::Seq {
             return Ok(None);
         }
-        Ok(Some(value.try_iter()?.map(|item| serde_json::to_value(item)).collect::<Result<_, _>>()?))
+        Ok(Some(value.try_iter()?.map(serde_json::to_value).collect::<Result<_, _>>()?))
     }
 
     fn render(&self, template: &str, document: &Document) -> Result<String> {

@@ -91,7 +91,9 @@ pub fn stats(tokenizer: &Tokenizer, files: &[PathBuf], json: bool) -> anyhow::Re
     }
     if rows.len() > 1 {
         let mut all = Tally::default();
-        rows.iter().for_each(|(_, tally)| all.add(tally));
+        for (_, tally) in &rows {
+            all.add(tally);
+        }
         rows.push(("all".into(), all));
     }
     // Text never becomes a special token, so that those do not count as unused.
@@ -159,7 +161,9 @@ fn count(tokenizer: &Tokenizer, published: &[Tokenizer], path: &Path) -> anyhow:
                 if n == 0 {
                     tally.documents += 1;
                     tally.bytes += text.len() as u64;
-                    ids.iter().for_each(|id| counts.used[*id as usize] += 1);
+                    for id in &ids {
+                        counts.used[*id as usize] += 1;
+                    }
                 }
             }
         }
