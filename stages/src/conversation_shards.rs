@@ -17,6 +17,7 @@ use crate::stage::{
     ArtefactRef, Artefacts, BuildContext, Declares, Gather, PartWriter, Reason, Runtime, Shape, StageConfig,
     StageError,
 };
+use crate::tokenizers::{self, TokenizerSource};
 
 /// Renders `messages` by a template and writes token shards with a loss mask, in a seeded global order, for
 /// `sft`.
@@ -65,14 +66,10 @@ impl StageConfig for ConversationShards {
     const REASONS: &'static [Reason] = &[];
 
     fn declares(&self) -> Declares {
-        let files = match &self.tokenizer {
-            ArtefactRef::Named(path) => vec![path.clone()],
-            ArtefactRef::Stage { .. } => Vec::new(),
-        };
         let reads = [columns::ID, columns::FILE_PATH, columns::OFFSET, columns::MESSAGES];
         Declares {
             reads: reads.map(str::to_owned).to_vec(),
-            files,
+            files: tokenizers::files(&self.tokenizer),
             artefacts: vec![self.tokenizer.clone()],
             ..Declares::default()
         }
@@ -87,15 +84,10 @@ impl StageConfig for ConversationShards {
             return wrong("`shard_tokens = 0` leaves no room; try 100000000".into());
         }
         let template = Template { message: self.template.clone() };
-        if let ArtefactRef::Named(name) = &self.tokenizer {
-            // Looked at now, so that a wrong file is a mistake in the recipe and not a failure after hours.
-            let tokenizer = load(&context.resolve(name))?;
-            template.for_tokenizer(&tokenizer).map_err(|error| StageError::Config(error.to_string()))?;
+        let (tokenizer, loaded) = TokenizerSource::resolve(&self.tokenizer, context)?;
+        if let Some(loaded) = loaded {
+            template.for_tokenizer(&loaded).map_err(|error| StageError::Config(error.to_string()))?;
         }
-        let tokenizer = match &self.tokenizer {
-            ArtefactRef::Stage { stage } => Source::Stage(stage.clone()),
-            ArtefactRef::Named(name) => Source::File(context.resolve(name)),
-        };
         Ok(Runtime::Gather(Box::new(Renderer {
             tokenizer,
             template,
@@ -106,13 +98,8 @@ impl StageConfig for ConversationShards {
     }
 }
 
-enum Source {
-    Stage(String),
-    File(PathBuf),
-}
-
 struct Renderer {
-    tokenizer: Source,
+    tokenizer: TokenizerSource,
     template: Template,
     validation_share: f64,
     shard_tokens: u64,
@@ -122,24 +109,7 @@ struct Renderer {
 /// The stems of a task's parts: conversations to learn from, and held out.
 const PARTS: [&str; 2] = ["train", "val"];
 
-fn load(path: &Path) -> Result<Tokenizer, StageError> {
-    Tokenizer::load(path)
-        .map_err(|error| StageError::Config(format!("tokenizer `{}`: {error}", path.display())))
-}
-
 impl Renderer {
-    fn tokenizer(&self, artefacts: &Artefacts) -> Result<Tokenizer, StageError> {
-        match &self.tokenizer {
-            Source::File(path) => load(path),
-            Source::Stage(stage) => {
-                let folder = artefacts
-                    .get(stage)
-                    .ok_or_else(|| StageError::Engine(format!("stage `{stage}` left no tokenizer")))?;
-                load(&folder.join("tokenizer.json"))
-            }
-        }
-    }
-
     fn options(&self, tokenizer: &Tokenizer) -> Result<ShardOptions, StageError> {
         let bos = tokenizer.bos().ok_or_else(|| {
             StageError::Config("the tokenizer has no BOS token, which begins every conversation".into())
@@ -151,7 +121,7 @@ impl Renderer {
 
 impl Gather for Renderer {
     fn open(&self, folder: &Path, artefacts: &Artefacts) -> Result<Box<dyn PartWriter>, StageError> {
-        let tokenizer = self.tokenizer(artefacts)?;
+        let tokenizer = self.tokenizer.load(artefacts)?;
         let format =
             self.template.for_tokenizer(&tokenizer).map_err(|error| StageError::Config(error.to_string()))?;
         let options = ShardOptions { max_tokens: u64::MAX, ..self.options(&tokenizer)? };
@@ -171,7 +141,7 @@ impl Gather for Renderer {
     }
 
     fn gather(&self, parts: &[PathBuf], folder: &Path, artefacts: &Artefacts) -> Result<(), StageError> {
-        let tokenizer = self.tokenizer(artefacts)?;
+        let tokenizer = self.tokenizer.load(artefacts)?;
         for split in PARTS {
             let mut sets = Vec::new();
             for part in parts {

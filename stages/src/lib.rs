@@ -46,6 +46,7 @@ pub mod stop_words;
 pub mod substring_dedup;
 pub mod token_shards;
 pub mod tokenizer_train;
+pub mod tokenizers;
 pub mod url_blocklist;
 pub mod url_dedup;
 pub mod warc;

@@ -17,6 +17,7 @@ use crate::stage::{
     ArtefactRef, Artefacts, BuildContext, Declares, Gather, PartWriter, Reason, Runtime, Shape, StageConfig,
     StageError,
 };
+use crate::tokenizers::{self, TokenizerSource};
 
 /// Encodes every document and writes token shards in a seeded global order, with a validation split by host.
 ///
@@ -28,7 +29,8 @@ use crate::stage::{
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenShards {
-    /// The tokenizer: `{ stage = "tokenizer_train" }`, or a `tokenizer.json` or tiktoken file relative to the recipe.
+    /// The tokenizer: `{ stage = "tokenizer_train" }`, a `tokenizer.json` or tiktoken file relative to
+    /// the recipe, or `r50k_base`, `cl100k_base` or `o200k_base`.
     pub tokenizer: ArtefactRef,
     /// Share of all hosts whose pages are held out, 0 to 1.
     #[serde(default = "default_validation")]
@@ -53,15 +55,11 @@ impl StageConfig for TokenShards {
     const REASONS: &'static [Reason] = &[];
 
     fn declares(&self) -> Declares {
-        let files = match &self.tokenizer {
-            ArtefactRef::Named(path) => vec![path.clone()],
-            ArtefactRef::Stage { .. } => Vec::new(),
-        };
         Declares {
             reads: [columns::ID, columns::URL, columns::FILE_PATH, columns::OFFSET, columns::TEXT]
                 .map(str::to_owned)
                 .to_vec(),
-            files,
+            files: tokenizers::files(&self.tokenizer),
             artefacts: vec![self.tokenizer.clone()],
             ..Declares::default()
         }
@@ -77,15 +75,7 @@ impl StageConfig for TokenShards {
         if self.shard_tokens == 0 {
             return Err(StageError::Config("`shard_tokens = 0` leaves no room; try 100000000".into()));
         }
-        let tokenizer = match &self.tokenizer {
-            ArtefactRef::Stage { stage } => Source::Stage(stage.clone()),
-            ArtefactRef::Named(name) => {
-                let path = context.resolve(name);
-                // Loaded now, so that a wrong file is a mistake in the recipe and not a failure after hours.
-                load(&path).map_err(|error| StageError::Config(error.to_string()))?;
-                Source::File(path)
-            }
-        };
+        let (tokenizer, _) = TokenizerSource::resolve(&self.tokenizer, context)?;
         Ok(Runtime::Gather(Box::new(Sharder {
             tokenizer,
             validation_share: self.validation_share,
@@ -96,13 +86,8 @@ impl StageConfig for TokenShards {
     }
 }
 
-enum Source {
-    Stage(String),
-    File(PathBuf),
-}
-
 struct Sharder {
-    tokenizer: Source,
+    tokenizer: TokenizerSource,
     validation_share: f64,
     shard_tokens: u64,
     bucket_bytes: usize,
@@ -118,23 +103,7 @@ const BYTES_BESIDE_TOKENS: u64 = 250;
 /// The name of a task's part: a shard like any other, in the order of the split.
 const PART: &str = "part";
 
-fn load(path: &Path) -> Result<Tokenizer, StageError> {
-    Tokenizer::load(path)
-        .map_err(|error| StageError::Engine(format!("tokenizer `{}`: {error}", path.display())))
-}
-
 impl Sharder {
-    fn tokenizer(&self, artefacts: &Artefacts) -> Result<(Tokenizer, PathBuf), StageError> {
-        let path = match &self.tokenizer {
-            Source::File(path) => path.clone(),
-            Source::Stage(stage) => artefacts
-                .get(stage)
-                .ok_or_else(|| StageError::Engine(format!("stage `{stage}` left no tokenizer")))?
-                .join("tokenizer.json"),
-        };
-        Ok((load(&path)?, path))
-    }
-
     fn options(&self, tokenizer: &Tokenizer) -> Result<ShardOptions, StageError> {
         let bos = tokenizer.bos().ok_or_else(|| {
             StageError::Config(
@@ -164,7 +133,7 @@ fn host(url: &str) -> String {
 
 impl Gather for Sharder {
     fn open(&self, folder: &Path, artefacts: &Artefacts) -> Result<Box<dyn PartWriter>, StageError> {
-        let (tokenizer, _) = self.tokenizer(artefacts)?;
+        let tokenizer = self.tokenizer.load(artefacts)?;
         let mut options = self.options(&tokenizer)?;
         options.max_tokens = u64::MAX;
         let bos = options.bos;
@@ -173,7 +142,7 @@ impl Gather for Sharder {
     }
 
     fn gather(&self, parts: &[PathBuf], folder: &Path, artefacts: &Artefacts) -> Result<(), StageError> {
-        let (tokenizer, path) = self.tokenizer(artefacts)?;
+        let tokenizer = self.tokenizer.load(artefacts)?;
         // A split without documents left no part.
         let parts: Vec<&PathBuf> =
             parts.iter().filter(|part| part.join(format!("{PART}-00000.meta.json")).exists()).collect();
@@ -220,10 +189,7 @@ impl Gather for Sharder {
         validation.finish()?;
         // Whoever reads the shards needs the tokenizer: it travels with them.
         let copy = folder.join("tokenizer.json");
-        match &self.tokenizer {
-            Source::Stage(_) => fs::copy(&path, &copy).map(|_| ()).map_err(|error| failed(&copy, &error)),
-            Source::File(_) => tokenizer.save(&copy).map_err(|error| failed(&copy, &error)),
-        }
+        tokenizer.save(&copy).map_err(|error| failed(&copy, &error))
     }
 }
 
