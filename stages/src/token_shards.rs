@@ -266,7 +266,7 @@ mod tests {
         let context = BuildContext { base: folder.path().to_owned(), seed };
         assert!(matches!(config.build(&context).unwrap(), Runtime::Gather(_)));
         let gather = Sharder {
-            tokenizer: Source::File(folder.path().join("tokenizer.json")),
+            tokenizer: TokenizerSource::File(folder.path().join("tokenizer.json")),
             validation_share: 0.3,
             shard_tokens: 100,
             bucket_bytes,
