@@ -53,7 +53,7 @@ impl Default for UrlDedup {
 
 impl StageConfig for UrlDedup {
     const KIND: &'static str = "url_dedup";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SHAPE: Shape = Shape::Exchange;
     const REASONS: &'static [Reason] = &["url_duplicate"];
 

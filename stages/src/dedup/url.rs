@@ -105,7 +105,11 @@ fn push_host(host: &str, out: &mut String) {
 
 fn push_port(authority: &str, scheme: &str, out: &mut String) {
     let host_and_port = authority.rsplit('@').next().unwrap_or_default();
-    let behind = host_and_port.rfind(']').map_or(host_and_port, |end| &host_and_port[end + 1..]);
+    let behind = match host_and_port.rfind(']') {
+        Some(end) => &host_and_port[end + 1..],
+        None if host_and_port.starts_with('[') => return, // a bracket that is never closed: all of it is the host
+        None => host_and_port,
+    };
     let Some((_, port)) = behind.split_once(':') else { return };
     let port = port.trim();
     let is_usual = match port.parse::<u16>() {
@@ -223,6 +227,7 @@ mod tests {
             ("http://user:pw@example.com:8080/a", "example.com:8080/a"),
             ("http://www.www.example.com/", "example.com"),
             ("http://www.com/", "www.com"),
+            ("http://[:!", "[:!"),
             ("http://[2001:DB8:0::1]:8080/a", "[2001:db8::1]:8080/a"),
             ("http://[2001:db8::1]:80/a", "[2001:db8::1]/a"),
             ("http://example.com/?", "example.com"),
