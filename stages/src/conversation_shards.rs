@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gristmill_corpus::shards::{DocumentTokens, MAX_SHARD_TOKENS, ShardOptions, ShardSet, ShardWriter};
+use gristmill_corpus::shards::{DocumentTokens, MAX_SHARD_TOKENS, ShardOptions, ShardWriter, TokenType};
 use gristmill_corpus::{columns, files};
 use gristmill_tokenizer::Tokenizer;
 use gristmill_tokenizer::conversation::{
@@ -10,9 +10,9 @@ use gristmill_tokenizer::conversation::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::documents::Documents;
+use crate::shard_order::{BUCKET_BYTES, ShardOrder, is_in_share};
 use crate::stage::{
     ArtefactRef, Artefacts, BuildContext, Declares, Gather, PartWriter, Reason, Runtime, Shape, StageConfig,
     StageError,
@@ -143,36 +143,15 @@ impl Gather for Renderer {
     fn gather(&self, parts: &[PathBuf], folder: &Path, artefacts: &Artefacts) -> Result<(), StageError> {
         let tokenizer = self.tokenizer.load(artefacts)?;
         for split in PARTS {
-            let mut sets = Vec::new();
-            for part in parts {
-                // A split of the input without conversations left no part.
-                if part.join(format!("{split}-00000.meta.json")).exists() {
-                    sets.push(ShardSet::open(part, split)?);
-                }
-            }
-            let mut order = Vec::new();
-            for (part, set) in sets.iter().enumerate() {
-                for (index, record) in set.shards()[0].documents()?.into_iter().enumerate() {
-                    let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
-                    order.push((key, part, index, record));
-                }
-            }
-            order.sort_by_key(|(key, part, index, _)| (*key, *part, *index));
-            let mut writer = ShardWriter::create(folder, split, self.options(&tokenizer)?)?;
-            for (_, part, index, record) in &order {
-                let shard = &sets[*part].shards()[0];
-                let ids = shard.document(*index)?;
-                let mask = shard.document_mask(*index)?.unwrap_or_default();
-                let document = DocumentTokens {
-                    ids: &ids,
-                    id: &record.id,
-                    url: &record.url,
-                    file_path: &record.file_path,
-                    offset: record.offset,
-                    n_bytes: record.n_bytes,
-                };
-                writer.push_masked(&document, mask)?;
-            }
+            let options = self.options(&tokenizer)?;
+            let order = ShardOrder {
+                folder,
+                seed: self.seed,
+                bucket_bytes: BUCKET_BYTES,
+                dtype: TokenType::for_vocab(options.vocab_size),
+            };
+            let mut writer = ShardWriter::create(folder, split, options)?;
+            order.each(parts, split, |document, mask| writer.push_masked(document, mask))?;
             writer.finish()?;
         }
         // Whoever reads the shards needs both: they travel with them.
@@ -199,8 +178,7 @@ impl Encoder {
     /// is on both sides.
     fn is_held_out(&self, messages: &[Message]) -> bool {
         let question = messages.iter().find(|message| message.role == Role::User);
-        let hash = xxh3_64(question.map_or("", |message| message.content.trim()).as_bytes());
-        (hash as f64 / 2f64.powi(64)) < self.validation_share
+        is_in_share(question.map_or("", |message| message.content.trim()), self.validation_share)
     }
 }
 
@@ -252,6 +230,7 @@ mod tests {
     use arrow::array::LargeStringArray;
     use gristmill_corpus::DocBatchBuilder;
     use gristmill_corpus::batch::Document;
+    use gristmill_corpus::shards::ShardSet;
     use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, train};
     use serde_json::json;
 

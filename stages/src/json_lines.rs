@@ -12,6 +12,11 @@ pub(crate) fn default_maximum_line_bytes() -> u64 {
     256 << 20
 }
 
+/// The field of ids unless a recipe says otherwise.
+pub(crate) fn default_id_field() -> String {
+    "id".to_owned()
+}
+
 /// Hands every line of a file that is not blank to `each`: its number, beginning with 1, and its JSON or the
 /// reason why there is none. Files may be packed with gzip or zstd, told apart by their first bytes. Reasons:
 /// `bad_json`, `record_too_large`, `truncated_record`.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::json_lines::{self, default_maximum_line_bytes, id_in, place_id};
+use crate::json_lines::{self, default_id_field, default_maximum_line_bytes, id_in, place_id};
 use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Skipped, Source, SourceOutput, Split, StageConfig,
     StageError,
@@ -35,10 +35,6 @@ pub struct Jsonl {
 
 fn default_text_field() -> String {
     "text".to_owned()
-}
-
-fn default_id_field() -> String {
-    "id".to_owned()
 }
 
 fn default_url_field() -> String {

@@ -41,6 +41,7 @@ pub mod registry;
 pub mod sample;
 pub mod sentence_dedup;
 pub mod sft;
+pub mod shard_order;
 pub mod stage;
 pub mod stop_words;
 pub mod substring_dedup;

@@ -1,18 +1,15 @@
 //! `token_shards`: documents to shuffled token shards, for trainers.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use gristmill_corpus::columns;
-use gristmill_corpus::shards::{self, DocumentTokens, ShardOptions, ShardSet, ShardWriter, TokenType};
-use gristmill_corpus::shuffle::Shuffle;
-use gristmill_corpus::sorter::Workspace;
+use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardWriter, TokenType};
 use gristmill_tokenizer::Tokenizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::documents::Documents;
+use crate::shard_order::{BUCKET_BYTES, ShardOrder, is_in_share};
 use crate::stage::{
     ArtefactRef, Artefacts, BuildContext, Declares, Gather, PartWriter, Reason, Runtime, Shape, StageConfig,
     StageError,
@@ -94,12 +91,6 @@ struct Sharder {
     seed: u64,
 }
 
-/// Documents that are put in order at a time. Their bytes stay in the system's cache, not in the process.
-const BUCKET_BYTES: usize = 256 << 20;
-
-/// What a bucket holds of a document beside its tokens: a guess, which decides how many buckets there are.
-const BYTES_BESIDE_TOKENS: u64 = 250;
-
 /// The name of a task's part: a shard like any other, in the order of the split.
 const PART: &str = "part";
 
@@ -117,8 +108,7 @@ impl Sharder {
 
     /// Whether a page of this URL is held out.
     fn is_held_out(&self, url: &str) -> bool {
-        let share = xxh3_64(host(url).as_bytes()) as f64 / 2f64.powi(64);
-        share < self.validation_share
+        is_in_share(&host(url), self.validation_share)
     }
 }
 
@@ -143,48 +133,19 @@ impl Gather for Sharder {
 
     fn gather(&self, parts: &[PathBuf], folder: &Path, artefacts: &Artefacts) -> Result<(), StageError> {
         let tokenizer = self.tokenizer.load(artefacts)?;
-        // A split without documents left no part.
-        let parts: Vec<&PathBuf> =
-            parts.iter().filter(|part| part.join(format!("{PART}-00000.meta.json")).exists()).collect();
         let options = self.options(&tokenizer)?;
-        let spill = folder.join("spill");
-        let dtype = TokenType::for_vocab(options.vocab_size);
-        let mut n_bytes = 0;
-        for part in &parts {
-            for meta in shards::split_metas(part, PART)? {
-                n_bytes += meta.n_tokens * dtype.bytes() + meta.n_documents * BYTES_BESIDE_TOKENS;
-            }
-        }
-        let workspace = Workspace::new(&spill, self.bucket_bytes);
-        let mut shuffle = Shuffle::create(&workspace, dtype, n_bytes)?;
-        let mut ids = Vec::new();
-        for part in parts {
-            // One at a time: a corpus has more parts than a process may map files.
-            let set = ShardSet::open(part, PART)?;
-            for reader in set.shards() {
-                reader.each_document(|record| {
-                    ids.clear();
-                    reader.tokens_into(record.start_token..record.start_token + record.n_tokens, &mut ids)?;
-                    let document = DocumentTokens {
-                        ids: &ids,
-                        id: &record.id,
-                        url: &record.url,
-                        file_path: &record.file_path,
-                        offset: record.offset,
-                        n_bytes: record.n_bytes,
-                    };
-                    let key = xxh3_64_with_seed(record.id.as_bytes(), self.seed);
-                    shuffle.push(key, &document, &[])
-                })?;
-            }
-        }
+        let order = ShardOrder {
+            folder,
+            seed: self.seed,
+            bucket_bytes: self.bucket_bytes,
+            dtype: TokenType::for_vocab(options.vocab_size),
+        };
         let mut train = ShardWriter::create(folder, "train", options.clone())?;
         let mut validation = ShardWriter::create(folder, "val", options)?;
-        shuffle.finish(|document, _| {
+        order.each(parts, PART, |document, _| {
             let target = if self.is_held_out(document.url) { &mut validation } else { &mut train };
             target.push(document)
         })?;
-        fs::remove_dir_all(&spill).map_err(|error| failed(&spill, &error))?;
         train.finish()?;
         validation.finish()?;
         // Whoever reads the shards needs the tokenizer: it travels with them.
@@ -236,9 +197,13 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> StageError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use gristmill_corpus::batch::{DocBatchBuilder, Document};
+    use gristmill_corpus::shards::ShardSet;
     use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, train};
     use serde_json::json;
+    use xxhash_rust::xxh3::xxh3_64_with_seed;
 
     use super::*;
 

@@ -137,13 +137,6 @@ pub fn gradients(
     nats
 }
 
-/// Loss of each target in nats; 0 where ignored.
-pub fn nats(model: &Model, weights: &[&[f32]], batch: &Batch, memory: &mut Memory) -> Vec<f32> {
-    let pass = Pass::new(model, weights, batch);
-    pass.forward(memory);
-    loss::nats_of(&memory.last.values, pass.weight(model.head), &batch.targets, &mut memory.scratch.logits)
-}
-
 impl<'a> Pass<'a> {
     fn new(model: &'a Model, weights: &'a [&'a [f32]], batch: &'a Batch) -> Self {
         let rows = if batch.starts.is_empty() { 1 } else { batch.rows };

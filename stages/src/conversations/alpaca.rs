@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::found::{self, Found, nth};
-use crate::json_lines::{default_maximum_line_bytes, id_in};
+use super::found::{self, Found, nth, system};
+use crate::json_lines::{default_id_field, default_maximum_line_bytes, id_in};
 use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
 };
@@ -53,10 +53,6 @@ fn default_output() -> String {
     "output".into()
 }
 
-fn default_id_field() -> String {
-    "id".into()
-}
-
 impl StageConfig for Alpaca {
     const KIND: &'static str = "alpaca";
     const VERSION: u32 = 1;
@@ -95,9 +91,7 @@ impl Instructions {
                 _ => return Err("not_text"),
             };
             let mut messages = Vec::new();
-            if let Some(system) = row["system"].as_str().filter(|text| !text.trim().is_empty()) {
-                messages.push(Message::new(Role::System, system));
-            }
+            messages.extend(system(row));
             let (instruction, wrapped_input) = unwrapped(instruction);
             let input = wrapped_input.or_else(|| instance[input_field].as_str()).unwrap_or_default();
             let question = match input.trim() {

@@ -67,6 +67,12 @@ pub(super) fn checked(mut messages: Vec<Message>) -> Result<Vec<Message>, Reason
     Ok(messages)
 }
 
+/// The system's message that a row has in a field of its own.
+pub(super) fn system(row: &Value) -> Option<Message> {
+    let text = row["system"].as_str().filter(|text| !text.trim().is_empty())?;
+    Some(Message::new(Role::System, text))
+}
+
 /// Tools that an assistant may call, as part of the system's message: without them its calls would come from
 /// nowhere.
 pub(super) fn add_tools(messages: &mut Vec<Message>, tools: Option<&Value>) {

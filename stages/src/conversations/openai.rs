@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::found::{self, Found, add_tools};
-use crate::json_lines::{default_maximum_line_bytes, id_in};
+use crate::json_lines::{default_id_field, default_maximum_line_bytes, id_in};
 use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
 };
@@ -38,10 +38,6 @@ pub struct OpenAiMessages {
 
 fn default_field() -> String {
     "messages".into()
-}
-
-fn default_id_field() -> String {
-    "id".into()
 }
 
 impl StageConfig for OpenAiMessages {

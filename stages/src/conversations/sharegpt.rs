@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::found::{self, Found, add_tools};
-use crate::json_lines::{default_maximum_line_bytes, id_in};
+use super::found::{self, Found, add_tools, system};
+use crate::json_lines::{default_id_field, default_maximum_line_bytes, id_in};
 use crate::stage::{
     BuildContext, Declares, Reason, Runtime, Shape, Source, SourceOutput, Split, StageConfig, StageError,
 };
@@ -38,10 +38,6 @@ fn default_field() -> String {
     "conversations".into()
 }
 
-fn default_id_field() -> String {
-    "id".into()
-}
-
 impl StageConfig for ShareGpt {
     const KIND: &'static str = "sharegpt";
     const VERSION: u32 = 1;
@@ -69,9 +65,7 @@ impl Turns {
     fn conversation(&self, row: &Value) -> Result<Vec<Found>, Reason> {
         let turns = row[&self.0.conversations_field].as_array().ok_or("no_messages")?;
         let mut messages = Vec::with_capacity(turns.len() + 1);
-        if let Some(system) = row["system"].as_str().filter(|text| !text.trim().is_empty()) {
-            messages.push(Message::new(Role::System, system));
-        }
+        messages.extend(system(row));
         for turn in turns {
             let role = match turn["from"].as_str().unwrap_or_default() {
                 "human" | "user" => Role::User,
