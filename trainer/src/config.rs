@@ -7,7 +7,7 @@ use gristmill_corpus::pack_plan::{MixtureSource, Packing};
 use gristmill_tokenizer::conversation::Template;
 use serde::{Deserialize, Serialize};
 
-use crate::depth;
+use crate::{depth, muon};
 
 /// One training run, as written in a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,10 @@ impl FineTuneConfig {
         config.train.check()?;
         config.sample.check()?;
         if let Some(lora) = &config.lora {
+            ensure!(
+                config.train.optimizer == OptimizerKind::AdamW,
+                "train.optimizer = \"muon\": adapters are learnt by adamw; leave it out, or leave [lora] out"
+            );
             ensure!(
                 (1..=1 << 16).contains(&lora.rank),
                 "lora.rank = {}: must be 1 to {}; 8 is usual",
@@ -362,6 +366,60 @@ pub enum Schedule {
     Wsd,
 }
 
+/// What turns a gradient into a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// AdamW for all values (Loshchilov and Hutter 2019).
+    #[default]
+    AdamW,
+    /// Muon for the matrices inside the blocks (see [`crate::muon`]), AdamW for all else.
+    Muon,
+}
+
+/// In which numbers matrices are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    F32,
+    /// What a matrix product reads is rounded to bf16; sums, norms, softmax, loss, weights, gradients of weights and moments
+    /// are f32.
+    Bf16,
+}
+
+/// Values that share a learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Embeddings of tokens (also where they are the output matrix) and positions.
+    Embedding,
+    /// Matrices inside the blocks.
+    Matrix,
+    /// The output matrix, where it is not the embedding.
+    Head,
+    /// Norms and biases.
+    Scalar,
+}
+
+/// Highest learning rates of groups of values, where they are not `learning_rate`. All follow the same schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearningRates {
+    /// Of the embeddings of tokens (also where they are the output matrix) and positions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<f64>,
+    /// Of the matrices inside the blocks. Default under `muon`: 0.02.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrices: Option<f64>,
+    /// Of the output matrix, where it is not the embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<f64>,
+    /// Of norms and biases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scalars: Option<f64>,
+}
+
 /// Length, batch, optimiser and schedule of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -375,7 +433,16 @@ pub struct TrainConfig {
     pub packing: Packing,
     /// Forward passes that share one optimiser step; their gradient is divided by the tokens of all of them.
     pub accumulate: usize,
-    /// Highest learning rate, reached after the warm-up.
+    /// `adamw`, or `muon`: Muon for the matrices inside the blocks, AdamW for all else.
+    pub optimizer: OptimizerKind,
+    /// Muon's decay of the mean of gradients.
+    pub muon_momentum: f64,
+    /// `f32`, or `bf16`: what matrix products read is rounded to bf16, weights and moments stay f32.
+    pub precision: Precision,
+    /// Keep only the input of every block for the backward pass, which computes the rest again: less memory, a third more
+    /// arithmetic, the same bits.
+    pub checkpoint_activations: bool,
+    /// Highest learning rate, reached after the warm-up; `train.rates` has others by group.
     pub learning_rate: f64,
     /// The schedule ends at this share of `learning_rate`.
     pub min_learning_rate_ratio: f64,
@@ -385,7 +452,8 @@ pub struct TrainConfig {
     pub cooldown: f64,
     /// Steps over which the learning rate rises linearly from 0.
     pub warmup: u64,
-    /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions.
+    /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions. A step takes this times the
+    /// scheduled `learning_rate` away, whatever the group's own rate.
     pub weight_decay: f64,
     /// AdamW's decay of the mean of gradients.
     pub beta1: f64,
@@ -403,6 +471,14 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// At most so many tokens of the validation split are scored; 0 scores all of it.
     pub val_tokens: u64,
+    /// Highest learning rates by group: `embedding`, `matrices`, `head`, `scalars`. Default: `learning_rate`, and 0.02 for
+    /// `matrices` under `muon`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rates: LearningRates,
+}
+
+fn is_default(rates: &LearningRates) -> bool {
+    *rates == LearningRates::default()
 }
 
 impl Default for TrainConfig {
@@ -412,6 +488,10 @@ impl Default for TrainConfig {
             batch: 8,
             packing: Packing::BestFit,
             accumulate: 1,
+            optimizer: OptimizerKind::AdamW,
+            muon_momentum: 0.95,
+            precision: Precision::F32,
+            checkpoint_activations: false,
             learning_rate: 6e-4,
             min_learning_rate_ratio: 0.1,
             schedule: Schedule::Cosine,
@@ -426,11 +506,26 @@ impl Default for TrainConfig {
             eval_every: 250,
             checkpoint_every: 250,
             val_tokens: 0,
+            rates: LearningRates::default(),
         }
     }
 }
 
 impl TrainConfig {
+    /// Highest learning rate of a group, with its default filled in.
+    pub fn rate(&self, group: Group) -> f64 {
+        let own = match group {
+            Group::Embedding => self.rates.embedding,
+            Group::Matrix => self.rates.matrices,
+            Group::Head => self.rates.head,
+            Group::Scalar => self.rates.scalars,
+        };
+        own.unwrap_or(match (self.optimizer, group) {
+            (OptimizerKind::Muon, Group::Matrix) => muon::RATE,
+            _ => self.learning_rate,
+        })
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(self.steps >= 1, "train.steps = 0: nothing to do; it must be at least 1");
         ensure!(
@@ -457,7 +552,17 @@ impl TrainConfig {
         ] {
             ensure!((0.0..=1.0).contains(&value), "train.{name} = {value}: must lie between 0 and 1");
         }
-        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+        let LearningRates { embedding, matrices, head, scalars } = self.rates;
+        let rates = [("embedding", embedding), ("matrices", matrices), ("head", head), ("scalars", scalars)];
+        for (name, rate) in rates {
+            ensure!(
+                rate.is_none_or(|rate| rate > 0.0 && rate < 10.0),
+                "train.rates.{name} = {}: must lie between 0 and 10",
+                rate.unwrap_or_default()
+            );
+        }
+        let betas = [("muon_momentum", self.muon_momentum), ("beta1", self.beta1), ("beta2", self.beta2)];
+        for (name, value) in betas {
             ensure!((0.0..1.0).contains(&value), "train.{name} = {value}: must be at least 0 and below 1");
         }
         ensure!(
@@ -650,6 +755,10 @@ mod tests {
         check("model.widht=16", "unknown field `widht`");
         check("train.steps=0", "train.steps = 0");
         check("train.beta2=1.0", "train.beta2 = 1");
+        check("train.rates.head=-1", "train.rates.head = -1");
+        check("train.rates.heads=1", "unknown field `heads`");
+        check("train.optimizer=sgd", "unknown variant `sgd`");
+        check("train.precision=f16", "unknown variant `f16`");
         check("sample.top_p=0.0", "sample.top_p = 0");
         check("model.softcap=0", "model.softcap = 0: must be positive");
         check("model.activation=relu", "unknown variant `relu`");
