@@ -1,7 +1,9 @@
 //! Tabulates the switches of `[model]` and `[train]` on the characters of one text: the validation loss of short runs of a tiny
 //! model, each with several seeds, and how far from the plain run of the same seed each lies.
 //!
-//!     cargo run --release --workspace --example switches -- tinyshakespeare.txt [STEPS [SEEDS]]
+//!     cargo run --release --workspace --example switches -- tinyshakespeare.txt [STEPS [SEEDS [SWITCHES]...]]
+//!
+//! SWITCHES, one argument a run, replace the table's own runs: "gpt2", "gpt2 model.softcap=30 train.precision=bf16".
 
 use std::time::Instant;
 
@@ -15,22 +17,24 @@ use gristmill_train::model::Model;
 use gristmill_train::step::Training;
 
 /// The plain run of a kind comes before the switches that it is compared with.
-const RUNS: [(&str, &str); 15] = [
-    ("gpt2", ""),
-    ("gpt2", "model.qk_norm=true"),
-    ("gpt2", "model.activation=relu2"),
-    ("gpt2", "model.activation=swiglu"),
-    ("gpt2", "model.softcap=15"),
-    ("gpt2", "model.tied=false"),
-    ("gpt2", "train.optimizer=muon"),
-    ("gpt2", "train.precision=bf16"),
-    ("gpt2", "train.checkpoint_activations=true"),
-    ("llama3", ""),
-    ("llama3", "model.qk_norm=true"),
-    ("llama3", "model.activation=relu2"),
-    ("llama3", "model.softcap=15"),
-    ("llama3", "train.optimizer=muon"),
-    ("llama3", "model.qk_norm=true model.activation=relu2 model.softcap=15 train.optimizer=muon"),
+const RUNS: [&str; 17] = [
+    "gpt2",
+    "gpt2 model.qk_norm=true",
+    "gpt2 model.activation=relu2",
+    "gpt2 model.activation=swiglu",
+    "gpt2 model.softcap=15",
+    "gpt2 model.tied=false",
+    "gpt2 train.learning_rate=5e-3",
+    "gpt2 train.optimizer=muon",
+    "gpt2 train.optimizer=muon train.rates.matrices=0.04",
+    "gpt2 train.precision=bf16",
+    "gpt2 train.checkpoint_activations=true",
+    "llama3",
+    "llama3 model.qk_norm=true",
+    "llama3 model.activation=relu2",
+    "llama3 model.softcap=15",
+    "llama3 train.optimizer=muon",
+    "llama3 model.qk_norm=true model.activation=relu2 model.softcap=15 train.optimizer=muon",
 ];
 
 /// A run of 64 characters of context, 12 rows a step.
@@ -43,10 +47,10 @@ const STUDENT: [f64; 6] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447];
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, numbers @ ..] = arguments.as_slice() else {
-        anyhow::bail!("usage: switches TEXT [STEPS [SEEDS]]");
+        anyhow::bail!("usage: switches TEXT [STEPS [SEEDS [SWITCHES]...]]");
     };
     let number = |i: usize, default: u64| numbers.get(i).map_or(Ok(default), |n| n.parse());
-    let (steps, seeds) = (number(0, 300)?, number(1, 3)?);
+    let (steps, seeds) = (number(0, 200)?, number(1, 3)?);
     ensure!((2..=7).contains(&seeds), "SEEDS = {seeds}: must be 2 to 7, for an interval");
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
     ensure!(text.is_ascii(), "`{path}`: a text beyond ASCII has more bytes than characters");
@@ -60,7 +64,10 @@ fn main() -> Result<()> {
     println!("| model | switch | parameters | validation loss, nats a character | to the plain run | s |");
     println!("|---|---|---|---|---|---|");
     let mut plain = Vec::new();
-    for (kind, switch) in RUNS {
+    let own: Vec<&str> = numbers.iter().skip(2).map(String::as_str).collect();
+    let runs = if own.is_empty() { RUNS.to_vec() } else { own };
+    for run in runs {
+        let (kind, switch) = run.split_once(' ').unwrap_or((run, ""));
         let begun = Instant::now();
         let mut losses = Vec::new();
         let mut parameters = 0;
@@ -89,7 +96,8 @@ fn main() -> Result<()> {
         // The same seed has the same data and, but for the switch, the same first weights.
         let apart: Vec<f64> = losses.iter().zip(&plain).map(|(loss, plain)| loss - plain).collect();
         let seconds = begun.elapsed().as_secs_f64() / seeds as f64;
-        let to_plain = if switch.is_empty() { String::new() } else { interval(&apart, true) };
+        let to_plain =
+            if plain.is_empty() || switch.is_empty() { String::new() } else { interval(&apart, true) };
         println!(
             "| {kind} | {} | {parameters} | {} | {to_plain} | {seconds:.0} |",
             switch.replace("model.", "").replace("train.", ""),

@@ -231,7 +231,9 @@ mod tests {
         close(&tensor(nats(&hidden, &head, cap, &targets), rows), &plain, 1e-5);
         let scored = nats_of((&buffers.0, &buffers.1), cap, &targets, &mut logits);
         close(&tensor(scored, rows), &plain, 1e-5);
-        close(&tensor(outer, width), &hidden_leaf.grad(&gradients).unwrap(), 1e-6);
+        // The bending rounds once more.
+        let tolerance = if cap.is_some() { 3e-6 } else { 1e-6 };
+        close(&tensor(outer, width), &hidden_leaf.grad(&gradients).unwrap(), tolerance);
         let head_gradient = tensor(head_sum, width) - 0.5;
         close(&head_gradient, &head_leaf.grad(&gradients).unwrap(), 2e-5);
     }
