@@ -772,7 +772,7 @@ mod tests {
     #[test]
     fn the_examples_in_the_repository_parse() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/train");
-        for name in ["gpt2-tiny.toml", "llama3-tiny.toml"] {
+        for name in ["gpt2-tiny.toml", "llama3-tiny.toml", "nanochat-tiny.toml"] {
             RunConfig::load(&folder.join(name), &[]).unwrap();
         }
     }
