@@ -6,7 +6,7 @@
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`host`], [`kernels`] | how does a CPU compute loss and gradient fast? |
-//! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
+//! | [`schedule`], [`optimizer`], [`muon`], [`step`] | how does one step change it? |
 //! | [`plan`] | what will a run cost? |
 //! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
@@ -42,6 +42,7 @@ pub mod lora;
 pub mod loss;
 pub mod metrics;
 pub mod model;
+pub mod muon;
 pub mod optimizer;
 pub mod packing;
 pub mod plan;

@@ -4,14 +4,14 @@ use anyhow::{Result, ensure};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::TrainConfig;
-use crate::host::{self, Memory};
+use crate::host::{self, Compute, Memory};
 use crate::kernels::rows::Sum;
 use crate::loader::Batch;
 use crate::lora::Adapters;
 use crate::loss;
 use crate::model::{Model, Weights};
 use crate::optimizer::{
-    AdamW, Place, Update, clip_factor, global_norm, global_norm_of, vector, with_all_values,
+    Optimizer, Place, Update, clip_factor, global_norm, global_norm_of, vector, with_all_values,
 };
 use crate::schedule::learning_rate;
 
@@ -22,7 +22,7 @@ pub struct Training {
     /// Current values.
     pub weights: Weights,
     /// Moments.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// Steps done.
     pub step: u64,
     /// Where it lives.
@@ -58,7 +58,7 @@ impl Training {
     /// A fresh model, seeded by `config`.
     pub fn new(model: Model, config: &TrainConfig, device: Device, place: Place) -> Self {
         let weights = model.initial_weights(config.seed, &device);
-        let optimizer = AdamW::new(config, &model.parameters, &device);
+        let optimizer = Optimizer::new(config, &model.parameters, &device);
         Self::resumed(model, weights, optimizer, 0, (device, place))
     }
 
@@ -66,7 +66,7 @@ impl Training {
     pub fn resumed(
         model: Model,
         weights: Weights,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         step: u64,
         (device, place): (Device, Place),
     ) -> Self {
@@ -75,6 +75,11 @@ impl Training {
 
     /// Makes one step over `batches`, whose gradients are added and divided by all their targets.
     pub fn advance(&mut self, config: &TrainConfig, batches: &[Batch]) -> Result<StepReport> {
+        ensure!(
+            self.place == Place::Host || !config.checkpoint_activations,
+            "train.checkpoint_activations = true: blocks are computed again on the CPU only; leave it out, and make \
+             train.batch smaller (train.accumulate makes up for it)"
+        );
         if let Some(adapters) = &mut self.adapters {
             let at = (self.step, self.place);
             let report = adapters.advance(&self.model, &mut self.weights, config, batches, at)?;
@@ -86,6 +91,7 @@ impl Training {
         match self.place {
             Place::Host => {
                 let memory = &mut self.memory;
+                memory.pass.compute = Compute::of(config);
                 memory.gradients.resize_with(self.model.parameters.len(), Vec::new);
                 for (gradient, parameter) in memory.gradients.iter_mut().zip(&self.model.parameters) {
                     gradient.resize(parameter.len(), 0.0);
@@ -107,7 +113,9 @@ impl Training {
                 Ok(report)
             }
             Place::Device => {
-                let (nats, mut gradients) = sum_of_gradients(&self.model, &self.weights, batches, scale);
+                let compute = Compute::of(config);
+                let (nats, mut gradients) =
+                    sum_of_gradients(&self.model, &self.weights, batches, scale, compute);
                 let (report, update) = self.report(config, nats, tokens, global_norm(&mut gradients))?;
                 self.optimizer.update(&self.model.parameters, &mut self.weights, gradients, update);
                 self.step += 1;
@@ -146,11 +154,12 @@ fn sum_of_gradients(
     weights: &Weights,
     batches: &[Batch],
     scale: f32,
+    compute: Compute,
 ) -> (f64, Vec<Tensor<1>>) {
     let mut nats = 0.0;
     let mut gradients: Option<Vec<Tensor<1>>> = None;
     for batch in batches {
-        let (batch_nats, more) = gradients_of(model, weights, batch, scale, Place::Device);
+        let (batch_nats, more) = gradients_of(model, weights, batch, scale, (Place::Device, compute));
         nats += batch_nats;
         gradients = Some(match gradients {
             None => more,
@@ -166,7 +175,7 @@ pub fn gradients_of(
     weights: &Weights,
     batch: &Batch,
     scale: f32,
-    place: Place,
+    (place, compute): (Place, Compute),
 ) -> (f64, Vec<Tensor<1>>) {
     let device = weights.0[0].device();
     match place {
@@ -178,7 +187,7 @@ pub fn gradients_of(
                     weights,
                     batch,
                     scale,
-                    &mut Memory::default(),
+                    &mut Memory::new(compute),
                     &mut gradients,
                     Sum::Start,
                 )
@@ -187,9 +196,10 @@ pub fn gradients_of(
         }
         Place::Device => {
             let leaves = weights.tracked();
+            let model = &Model { precision: compute.precision, ..model.clone() };
             let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
             let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
-            let nats = loss::plain_nats(hidden, model.head(&leaves), &batch.targets);
+            let nats = loss::of_logits(model.logits_of(hidden, model.head(&leaves)), &batch.targets);
             let mut graph = (nats.clone().sum() * scale).backward();
             let nats = sum(&nats.inner().into_data().try_into_vec::<f32>().expect("losses are f32"));
             let gradient =
