@@ -326,7 +326,7 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
 }
 
 /// Writes a file of indented JSON so that it is either the old or the new one.
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(value)?;
     json.push(b'\n');
     write_whole(path, &json)
@@ -343,7 +343,7 @@ fn step_metric(step: u64, tokens: u64, report: &StepReport) -> Metric {
 }
 
 /// Writes a file so that it is either the old or the new one.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     let partial = path.with_file_name(name);

@@ -1,15 +1,16 @@
 //! `eval`: what a checkpoint scores on shards and tasks.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gristmill_corpus::printable::printable;
 
 use gristmill_train::evals::scorer::CheckpointModel;
 use gristmill_train::evals::task::Task;
-use gristmill_train::{device, evals, evaluate, progress, shards};
+use gristmill_train::{chat, device, evals, evaluate, pretrain, progress, shards};
 
 use super::options::{DeviceArgs, open_checkpoint};
 
@@ -33,6 +34,12 @@ pub struct Arguments {
     /// Ask about at most so many documents of each task; 0 asks about all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     limit: usize,
+    /// Ask a chat model as its user would: each text becomes a user's turn. A base model has no turns.
+    #[arg(long, requires = "tasks")]
+    chat: bool,
+    /// Also leave results.json and results.txt here.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -44,8 +51,9 @@ pub fn run(args: &Arguments) -> Result<()> {
     let (device, _) = device::open(&args.device.device)?;
     let checkpoint = open_checkpoint(&args.checkpoint)?;
     let tokenizer = checkpoint.tokenizer()?;
+    let chat = if args.chat { Some(chat::format_of(&checkpoint, &tokenizer)?) } else { None };
     let (model, weights) = checkpoint.model(&device)?;
-    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
     let mut report = serde_json::Map::new();
     if let Some(folder) = &args.shards {
         let splits = shards::open(folder, &tokenizer, &args.checkpoint.display().to_string())?;
@@ -53,36 +61,38 @@ pub fn run(args: &Arguments) -> Result<()> {
         let score = evaluate::score(&model, &weights, &splits.val, &tokenizer, rows, args.tokens)?;
         ensure!(score.tokens > 0, "the validation split in `{}` is empty", folder.display());
         let unigrams = evaluate::unigrams(&splits.train, &splits.val, model.vocabulary)?;
-        if args.json {
-            for (name, value) in [
-                ("val_loss", score.loss.into()),
-                ("bits_per_byte", score.bits_per_byte.into()),
-                ("val_tokens", score.tokens.into()),
-                ("val_bytes", score.bytes.into()),
-                ("unigram_entropy", unigrams.entropy.into()),
-                ("unigram_val_loss", unigrams.val_loss.into()),
-            ] {
-                report.insert(name.into(), value);
-            }
-        } else {
-            writeln!(out, "validation loss    {:.4} nats/token over {} tokens", score.loss, score.tokens)?;
-            writeln!(out, "bits per byte      {:.4} over {} bytes", score.bits_per_byte, score.bytes)?;
-            writeln!(out, "unigram entropy    {:.4} nats/token of both splits", unigrams.entropy)?;
-            writeln!(out, "unigram model      {:.4} nats/token on the validation split", unigrams.val_loss)?;
+        for (name, value) in [
+            ("val_loss", score.loss.into()),
+            ("bits_per_byte", score.bits_per_byte.into()),
+            ("val_tokens", score.tokens.into()),
+            ("val_bytes", score.bytes.into()),
+            ("unigram_entropy", unigrams.entropy.into()),
+            ("unigram_val_loss", unigrams.val_loss.into()),
+        ] {
+            report.insert(name.into(), value);
         }
+        writeln!(text, "validation loss    {:.4} nats/token over {} tokens", score.loss, score.tokens)?;
+        writeln!(text, "bits per byte      {:.4} over {} bytes", score.bits_per_byte, score.bytes)?;
+        writeln!(text, "unigram entropy    {:.4} nats/token of both splits", unigrams.entropy)?;
+        writeln!(text, "unigram model      {:.4} nats/token on the validation split", unigrams.val_loss)?;
     }
     if !args.tasks.is_empty() {
-        let model = CheckpointModel::new(&model, &weights, &tokenizer);
+        let model = CheckpointModel { chat, ..CheckpointModel::new(&model, &weights, &tokenizer) };
         let scores = run_tasks(args, &model)?;
-        if args.json {
-            report.insert("tasks".into(), serde_json::to_value(&scores)?);
-        } else {
-            write!(out, "{}", printable(&evals::run::table(&scores)))?;
-        }
+        text.push_str(&evals::run::table(&scores));
+        report.insert("tasks".into(), serde_json::to_value(&scores)?);
     }
+    report.insert("step".into(), checkpoint.state.step.into());
+    if let Some(folder) = &args.out {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+        pretrain::write_json(&folder.join("results.json"), &report)?;
+        pretrain::write_whole(&folder.join("results.txt"), text.as_bytes())?;
+    }
+    let mut out = std::io::stdout().lock();
     if args.json {
-        report.insert("step".into(), checkpoint.state.step.into());
         writeln!(out, "{}", serde_json::Value::Object(report))?;
+    } else {
+        write!(out, "{}", printable(&text))?;
     }
     Ok(())
 }
