@@ -196,7 +196,7 @@ mod tests {
     fn a_mixture_names_its_inputs() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("t.toml"), "[train]\nsteps = 10\n").unwrap();
-        let build = |overrides: Value| {
+        let build = |overrides: Value| -> Result<Box<dyn Process>, StageError> {
             let config = json!({"config": "t.toml", "overrides": overrides});
             let config: Pretrain = serde_json::from_value(config).unwrap();
             match config.build(&BuildContext { base: folder.path().to_owned(), seed: 0 })? {

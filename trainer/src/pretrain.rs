@@ -22,6 +22,7 @@ use crate::metrics::{Metric, Metrics};
 use crate::model::Model;
 use crate::optimizer::Place;
 use crate::packing;
+use crate::plan;
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::step::{StepReport, Training};
@@ -240,7 +241,10 @@ impl Lessons for Windows<'_> {
     }
 
     fn details(&self) -> Vec<String> {
-        self.plan.into_iter().flat_map(|plan| packing::describe(plan.meta())).collect()
+        let cost = plan::describe(self.job.config, self.job.tokenizer.vocab_size());
+        let mut lines: Vec<String> = cost.lines().map(str::to_owned).collect();
+        lines.extend(self.plan.into_iter().flat_map(|plan| packing::describe(plan.meta())));
+        lines
     }
 
     fn epoch_rows(&self) -> u64 {
