@@ -12,8 +12,9 @@
 //! | [`pretrain`] | the loop |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
-//! | [`evaluate`], [`evals`] | what did it learn? |
-//! | [`generate`] | what does it write? |
+//! | [`evaluate`], [`evals`], [`compressors`] | what did it learn? |
+//! | [`memorize`] | what does it know by heart? |
+//! | [`generate`], [`few_shot`] | what does it write? |
 //! | [`chat`] | what does it answer? |
 //! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
@@ -26,12 +27,14 @@
 pub mod bench;
 pub mod chat;
 pub mod checkpoint;
+pub mod compressors;
 pub mod config;
 pub mod conversations;
 pub mod depth;
 pub mod device;
 pub mod evals;
 pub mod evaluate;
+pub mod few_shot;
 pub mod generate;
 pub mod gguf;
 pub mod host;
@@ -40,6 +43,7 @@ pub mod kernels;
 pub mod loader;
 pub mod lora;
 pub mod loss;
+pub mod memorize;
 pub mod metrics;
 pub mod model;
 pub mod muon;
