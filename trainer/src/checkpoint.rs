@@ -180,6 +180,20 @@ pub fn latest(path: &Path) -> Option<PathBuf> {
     [path.to_owned(), sibling(path, "old")].into_iter().find(|path| path.join(STATE).exists())
 }
 
+/// As [`latest`], after clearing away what a killed [`save`] had left beside it. For the process that writes here.
+pub fn recover(path: &Path) -> Result<Option<PathBuf>> {
+    let Some(found) = latest(path) else { return Ok(None) };
+    if found != path {
+        // Without its state it is what is left of a directory that was being removed.
+        remove(path)?;
+        fs::rename(&found, path).with_context(|| format!("cannot rename `{}`", found.display()))?;
+    }
+    for suffix in ["partial", "old"] {
+        remove(&sibling(path, suffix))?;
+    }
+    Ok(Some(path.to_owned()))
+}
+
 /// A checkpoint whose files have been read and verified.
 pub struct Checkpoint {
     /// `state.json`.
@@ -358,7 +372,7 @@ fn comparable(config: &RunConfig) -> Result<toml::Table> {
     let mut table = toml::Table::try_from(resolved)?;
     table.remove("sample");
     if let Some(train) = table.get_mut("train").and_then(toml::Value::as_table_mut) {
-        for key in ["eval_every", "checkpoint_every", "val_tokens"] {
+        for key in ["eval_every", "checkpoint_every", "val_tokens", "log_every"] {
             train.remove(key);
         }
     }

@@ -358,6 +358,8 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// At most so many tokens of the validation split are scored; 0 scores all of it.
     pub val_tokens: u64,
+    /// Steps between two lines on a standard error that is no terminal; 0 writes twenty in a run.
+    pub log_every: u64,
 }
 
 impl Default for TrainConfig {
@@ -381,6 +383,7 @@ impl Default for TrainConfig {
             eval_every: 250,
             checkpoint_every: 250,
             val_tokens: 0,
+            log_every: 0,
         }
     }
 }

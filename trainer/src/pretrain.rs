@@ -130,12 +130,16 @@ pub struct Ended {
 /// The checkpoint that a run goes on from, if there is one; an error where it is another run's, or where it is not asked for.
 pub fn resumable(job: &Run<'_>) -> Result<Option<Checkpoint>> {
     fs::create_dir_all(job.out).with_context(|| format!("cannot create `{}`", job.out.display()))?;
-    let Some(path) = checkpoint::latest(&job.out.join("checkpoint")) else { return Ok(None) };
+    let path = job.out.join("checkpoint");
+    if checkpoint::latest(&path).is_none() {
+        return Ok(None);
+    }
     ensure!(
         job.resume,
         "`{}` already holds a checkpoint\nhint: --resume goes on from it; another --out starts afresh",
         job.out.display()
     );
+    let Some(path) = checkpoint::recover(&path)? else { return Ok(None) };
     let checkpoint = Checkpoint::open(&path)?;
     checkpoint.ensure_same_run(job.config, job.vocabulary, job.data)?;
     Ok(Some(checkpoint))
@@ -156,7 +160,7 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
         earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
 
     let rows_per_step = (config.batch * config.accumulate) as u64;
-    let progress = Progress::new(config.steps, first_step);
+    let progress = Progress::new(config, first_step);
     progress.line(&format!(
         "{} parameters; {}; {:.2} epochs in {} steps{}",
         training.model.parameter_count(),
