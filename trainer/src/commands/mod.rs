@@ -1,0 +1,17 @@
+//! One file a command: what it accepts (`Arguments`) and what it does (`run`). What computes is the library; these parse,
+//! call it and print.
+
+pub mod bench;
+pub mod chat;
+pub mod eval;
+pub mod eval_chat;
+pub mod export;
+pub mod import;
+pub mod logits;
+pub mod options;
+pub mod pack;
+pub mod plan;
+pub mod pretrain;
+pub mod sample;
+pub mod selftest;
+pub mod sft;
