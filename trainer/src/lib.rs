@@ -10,6 +10,7 @@
 //! | [`plan`] | what will a run cost? |
 //! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
+//! | [`ranks`], [`share`], [`sums`] | how do several processes train one model? |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`], [`evals`] | what did it learn? |
@@ -48,9 +49,12 @@ pub mod plan;
 pub mod pretrain;
 pub mod progress;
 pub mod random;
+pub mod ranks;
 pub mod schedule;
 pub mod selftest;
 pub mod sft;
 pub mod shards;
+pub mod share;
 pub mod step;
+pub mod sums;
 pub mod tensorboard;

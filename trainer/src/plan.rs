@@ -31,7 +31,7 @@ pub struct Cost {
     pub tokens: u64,
     /// Floating-point operations of the whole run.
     pub flops: f64,
-    /// Weights, gradient and two moments in f32.
+    /// Weights, gradients and two moments in f32.
     pub state_bytes: u64,
     /// What the backward pass needs of one forward pass, at most.
     pub activation_bytes: u64,
@@ -57,7 +57,8 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
         step_tokens,
         tokens,
         flops: model.flops_per_token() * tokens as f64,
-        state_bytes: 16 * parameters,
+        // Sums of gradients over 2^n micro-batches wait for their other half; see `crate::sums`.
+        state_bytes: (16 + 4 * u64::from(config.train.accumulate.ilog2())) * parameters,
         activation_bytes: activations as u64,
     }
 }
@@ -97,7 +98,7 @@ pub fn describe(config: &RunConfig, vocabulary: usize) -> String {
     line(
         "memory",
         format!(
-            "about {memory:.2} GiB in f32: {:.2} weights, gradient and moments, {:.2} activations of {} sequences",
+            "about {memory:.2} GiB in f32: {:.2} weights, gradients and moments, {:.2} activations of {} sequences",
             gib(cost.state_bytes),
             gib(cost.activation_bytes),
             config.train.batch

@@ -12,6 +12,7 @@ pub mod options;
 pub mod pack;
 pub mod plan;
 pub mod pretrain;
+pub mod processes;
 pub mod sample;
 pub mod selftest;
 pub mod sft;

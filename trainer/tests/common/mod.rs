@@ -8,9 +8,14 @@ use gristmill_train::generate::prompt_ids;
 
 /// 240 short documents as `tokenizer.json` and `shards/` in `folder`.
 pub fn write_corpus(folder: &Path) {
+    write_documents(folder, 240);
+}
+
+/// As [`write_corpus`], of the first `n` documents, of which those after the 200th are held out.
+pub fn write_documents(folder: &Path, n: usize) {
     let names = ["miller", "farmer", "baker", "carter"];
     let goods = ["grain", "flour", "bread", "oats", "barley"];
-    let documents: Vec<String> = (0..240_usize)
+    let documents: Vec<String> = (0..n)
         .map(|i| {
             let (name, good) = (names[i % 4], goods[i * 7 % 5]);
             format!(
@@ -20,7 +25,7 @@ pub fn write_corpus(folder: &Path) {
         })
         .collect();
     let mut counts = PretokenCounts::new(Pattern::nanochat());
-    for document in &documents {
+    for document in &documents[..200] {
         counts.add(document);
     }
     let tokenizer = train(&counts, &TrainOptions { vocab_size: 320, ..TrainOptions::default() }).unwrap();
