@@ -115,7 +115,30 @@ pub enum ModelKind {
     Llama3,
 }
 
-/// Which GELU `gpt2` computes.
+/// What an MLP computes between its matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// x Φ(x), or what `gelu` says.
+    Gelu,
+    /// The square of max(x, 0) (So et al. 2021), as nanochat.
+    Relu2,
+    /// SiLU of one matrix times another (Shazeer 2020): three matrices instead of two.
+    #[serde(rename = "swiglu")]
+    SwiGlu,
+}
+
+impl std::fmt::Display for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gelu => "gelu",
+            Self::Relu2 => "relu2",
+            Self::SwiGlu => "swiglu",
+        })
+    }
+}
+
+/// Which GELU is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gelu {
@@ -144,15 +167,26 @@ pub struct ModelConfig {
     pub width: usize,
     /// Longest sequence, in tokens.
     pub context: usize,
-    /// Width inside the MLP. Default: 4 x width (`gpt2`); 8/3 x width rounded up to a multiple of 32
-    /// (`llama3`), which costs the same, because SwiGLU has three matrices instead of two.
+    /// Width inside the MLP. Default: 4 x width; for `swiglu` 8/3 x width rounded up to a multiple of 32, which costs the
+    /// same, because it has three matrices instead of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mlp_width: Option<usize>,
-    /// One matrix for both the embedding and the output. Default: true for `gpt2` (which has no other
-    /// form), false for `llama3`.
+    /// What the MLP computes between its matrices: `gelu`, `relu2` or `swiglu`. Default: `gelu` for `gpt2`, `swiglu` for
+    /// `llama3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// Divides every query and key, after its rotation, by its root mean square, without weights (Henry et al. 2020), as
+    /// nanochat: scores cannot grow beyond the square root of a head's width.
+    #[serde(default)]
+    pub qk_norm: bool,
+    /// Bends the logits z into softcap · tanh(z / softcap), so that none leaves ±softcap (Gemma 2; nanochat takes 15).
+    /// Default: not bent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softcap: Option<f64>,
+    /// One matrix for both the embedding and the output. Default: true for `gpt2`, false for `llama3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied: Option<bool>,
-    /// Which GELU, `gpt2` only.
+    /// Which GELU, where `activation` is one.
     #[serde(default)]
     pub gelu: Gelu,
     /// Base of the rotary frequencies, `llama3` only. Llama 3 uses 500,000 for its 8,192 tokens.
@@ -202,9 +236,17 @@ impl ModelConfig {
 
     /// Width inside the MLP, with the default filled in.
     pub fn mlp_width(&self) -> usize {
-        self.mlp_width.unwrap_or(match self.kind {
-            ModelKind::Gpt2 => 4 * self.width,
-            ModelKind::Llama3 => (8 * self.width).div_ceil(3).next_multiple_of(32),
+        self.mlp_width.unwrap_or(match self.activation() {
+            Activation::Gelu | Activation::Relu2 => 4 * self.width,
+            Activation::SwiGlu => (8 * self.width).div_ceil(3).next_multiple_of(32),
+        })
+    }
+
+    /// What the MLP computes between its matrices, with the default filled in.
+    pub fn activation(&self) -> Activation {
+        self.activation.unwrap_or(match self.kind {
+            ModelKind::Gpt2 => Activation::Gelu,
+            ModelKind::Llama3 => Activation::SwiGlu,
         })
     }
 
@@ -219,6 +261,7 @@ impl ModelConfig {
         Self {
             kv_heads: Some(self.kv_heads()),
             mlp_width: Some(self.mlp_width()),
+            activation: Some(self.activation()),
             tied: Some(self.tied()),
             ..self.clone()
         }
@@ -248,10 +291,6 @@ impl ModelConfig {
                     self.kv_heads() == self.heads,
                     "model.kv_heads = {}: gpt2 has no grouped queries; leave it out or use kind = \"llama3\"",
                     self.kv_heads()
-                );
-                ensure!(
-                    self.tied(),
-                    "model.tied = false: gpt2 ties its embeddings; leave it out or use kind = \"llama3\""
                 );
             }
             ModelKind::Llama3 => {
@@ -296,6 +335,12 @@ impl ModelConfig {
             self.rope_scaling.is_none() || self.kind == ModelKind::Llama3,
             "model.rope_scaling: gpt2 has learned positions; leave it out or use kind = \"llama3\""
         );
+        if let Some(cap) = self.softcap {
+            ensure!(
+                cap > 0.0 && cap.is_finite(),
+                "model.softcap = {cap}: must be positive, 15 to 30 is usual; leave it out for plain logits"
+            );
+        }
         ensure!(
             self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0,
             "model.norm_epsilon = {}: must lie between 0 and 1; 1e-5 is usual",
@@ -609,7 +654,8 @@ mod tests {
         check("train.steps=0", "train.steps = 0");
         check("train.beta2=1.0", "train.beta2 = 1");
         check("sample.top_p=0.0", "sample.top_p = 0");
-        check("model.tied=false", "gpt2 ties its embeddings");
+        check("model.softcap=0", "model.softcap = 0: must be positive");
+        check("model.activation=relu", "unknown variant `relu`");
         check("train.learning_rate=nan", "train.learning_rate = NaN");
         check("nonsense", "expected key=value");
         check("model.kind.x=1", "`kind` is a value");

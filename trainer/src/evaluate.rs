@@ -47,7 +47,7 @@ pub fn score_batches(
         let batch = batch?;
         let ids = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
         let hidden = model.hidden_within(weights, ids, &batch.starts, None);
-        let losses = loss::nats(&hidden, &head, &batch.targets);
+        let losses = loss::nats(&hidden, &head, model.config.softcap, &batch.targets);
         nats += losses.iter().map(|&nat| f64::from(nat)).sum::<f64>();
         for &target in batch.targets.iter().filter(|&&target| target != IGNORED) {
             tokens += 1;

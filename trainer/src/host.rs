@@ -3,8 +3,8 @@
 //!
 //! Shapes as in [`crate::model`]; N is B·T.
 
-use crate::config::ModelKind;
-use crate::kernels::activation;
+use crate::config::{Activation, Gelu, ModelKind};
+use crate::kernels::activation::{self, Curve};
 use crate::kernels::attention::{self, Back};
 use crate::kernels::heads::{self, Layout, Part, Rotation};
 use crate::kernels::matrix::{Matrix, Target, Threads, multiply};
@@ -29,8 +29,10 @@ pub struct Memory {
 #[derive(Default)]
 struct BlockMemory {
     attention: Normed,
-    queries: Vec<f32>,     // (B, H, T, D)
-    keys: Vec<f32>,        // (B, K, T, D)
+    queries: Vec<f32>, // (B, H, T, D)
+    keys: Vec<f32>,    // (B, K, T, D)
+    /// Of queries and keys, where they are divided by their root mean squares.
+    inverses: [Vec<f32>; 2],
     values: Vec<f32>,      // (B, K, T, D)
     normalisers: Vec<f32>, // (B, H, T)
     mixed: Vec<f32>,       // (N, H·D)
@@ -57,6 +59,8 @@ struct Scratch {
     active: Vec<f32>,         // (N, inner)
     inner: Vec<f32>,          // (N, inner)
     gate: Vec<f32>,           // (N, inner)
+    /// The gradient of a bias that is not there.
+    nothing: Vec<f32>, // (inner)
     stream: Vec<f32>,         // (N, C)
     normed: Vec<f32>,         // (N, C)
     logits: Vec<f32>,
@@ -112,6 +116,8 @@ struct Pass<'a> {
     batch: &'a Batch,
     positions: Vec<usize>,
     rotation: Option<Rotation>,
+    /// The bias of a layer without one, before an activation that adds it: zeros, (inner).
+    no_bias: Vec<f32>,
 }
 
 /// Gradient buffers for every parameter of `model`.
@@ -148,7 +154,8 @@ impl<'a> Pass<'a> {
         );
         let rotation = (model.config.kind == ModelKind::Llama3)
             .then(|| Rotation::new(&rotary_frequencies(&model.config), &positions));
-        Self { model, weights, batch, positions, rotation }
+        let no_bias = vec![0.0; model.config.mlp_width()];
+        Self { model, weights, batch, positions, rotation, no_bias }
     }
 
     fn weight(&self, id: Id) -> &'a [f32] {
@@ -273,6 +280,11 @@ impl<'a> Pass<'a> {
         heads::split(&mut kept.queries, &scratch.rows, self.layout(0, h), bias, rotation);
         heads::split(&mut kept.keys, &scratch.rows, self.layout(queries, k), bias, rotation);
         heads::split(&mut kept.values, &scratch.rows, self.layout(queries + keys, k), bias, None);
+        if config.qk_norm {
+            let [of_queries, of_keys] = &mut kept.inverses;
+            norm::unit_rows(&mut kept.queries, d, config.norm_epsilon as f32, of_queries);
+            norm::unit_rows(&mut kept.keys, d, config.norm_epsilon as f32, of_keys);
+        }
 
         sized(&mut scratch.heads, n * queries);
         sized(&mut kept.normalisers, n * h);
@@ -298,38 +310,46 @@ impl<'a> Pass<'a> {
         sized(&mut scratch.active, inner);
         sized(&mut kept.up, inner);
         let normed = &kept.mlp.values;
-        let down = match block.mlp {
-            Mlp::Gelu { up, down } => {
-                self.linear(up, normed, &mut kept.up);
-                activation::gelu(self.model.config.gelu, &mut scratch.active, &kept.up, self.bias(up));
-                down
+        let Mlp { gate, up, down } = block.mlp;
+        match gate {
+            None => {
+                self.linear(Linear { bias: None, ..up }, normed, &mut kept.up);
+                activation::curve(self.curve(), &mut scratch.active, &kept.up, self.bias(up));
             }
-            Mlp::SwiGlu { gate, up, down } => {
+            Some(gate) => {
                 sized(&mut kept.gate, inner);
                 self.linear(gate, normed, &mut kept.gate);
                 self.linear(up, normed, &mut kept.up);
                 activation::swiglu(&mut scratch.active, &kept.gate, &kept.up);
-                down
             }
-        };
+        }
         self.add_linear(down, before, &scratch.active, after);
     }
 
-    fn bias(&self, layer: Linear) -> &'a [f32] {
-        self.weight(layer.bias.expect("layers before a GELU have biases"))
+    /// The activation of an MLP without a gate.
+    fn curve(&self) -> Curve {
+        let config = &self.model.config;
+        match (config.activation(), config.gelu) {
+            (Activation::Relu2, _) => Curve::Relu2,
+            (_, Gelu::Erf) => Curve::Erf,
+            (_, Gelu::Tanh) => Curve::Tanh,
+        }
     }
 
-    /// `out` = `input` · weight, without the bias.
+    /// The bias of a layer before an activation that adds it.
+    fn bias(&self, layer: Linear) -> &[f32] {
+        layer.bias.map_or(&self.no_bias, |bias| self.weight(bias))
+    }
+
+    /// `out` = `input` · weight, plus the bias where there is one.
     fn linear(&self, layer: Linear, input: &[f32], out: &mut [f32]) {
-        let [_, outputs] = self.shape(layer.weight);
-        let target = Target::new(out, self.n(), outputs);
-        multiply(
-            target,
-            Matrix::new(input, self.n(), input.len() / self.n()),
-            self.matrix(layer.weight),
-            1.0,
-            Threads::All,
-        );
+        let [inputs, outputs] = self.shape(layer.weight);
+        if let Some(bias) = layer.bias {
+            rows::fill(out, self.weight(bias));
+        }
+        let target = Target::new(out, self.n(), outputs).adding(layer.bias.is_some());
+        let input = Matrix::new(input, self.n(), inputs);
+        multiply(target, input, self.matrix(layer.weight), 1.0, Threads::All);
     }
 
     /// `after` = `before` + `input` · weight + bias.
@@ -345,7 +365,7 @@ impl<'a> Pass<'a> {
         let scratch = &mut memory.scratch;
         sized(&mut scratch.normed, memory.last.values.len());
         let nats = loss::head_gradient(
-            (&memory.last.values, self.weight(self.model.head)),
+            (&memory.last.values, self.weight(self.model.head), self.model.config.softcap),
             (&self.batch.targets, scale),
             &mut scratch.normed,
             (&mut gradients.values[self.model.head.0], gradients.sum),
@@ -394,24 +414,24 @@ impl<'a> Pass<'a> {
     ) {
         let n = self.n();
         let inner = n * self.model.config.mlp_width();
-        let (Mlp::Gelu { down, .. } | Mlp::SwiGlu { down, .. }) = block.mlp;
+        let Mlp { gate, up, down } = block.mlp;
         gradients.bias(down.bias, &scratch.stream, partials);
         sized(&mut scratch.inner, inner);
         self.linear_back(down, &scratch.stream, &mut scratch.inner, false);
-        match block.mlp {
-            Mlp::Gelu { up, .. } => {
-                let bias = up.bias.expect("layers before a GELU have biases");
-                activation::gelu_backward(
-                    self.model.config.gelu,
+        match gate {
+            None => {
+                sized(&mut scratch.nothing, self.no_bias.len());
+                activation::curve_backward(
+                    self.curve(),
                     &mut scratch.inner,
                     &mut scratch.active,
-                    (&kept.up, self.weight(bias)),
-                    &mut gradients.values[bias.0],
+                    (&kept.up, self.bias(up)),
+                    up.bias.map_or(&mut scratch.nothing, |bias| &mut gradients.values[bias.0]),
                     gradients.sum,
                     partials,
                 );
             }
-            Mlp::SwiGlu { .. } => {
+            Some(gate) => {
                 sized(&mut scratch.gate, inner);
                 activation::swiglu_backward(
                     &mut scratch.inner,
@@ -420,22 +440,18 @@ impl<'a> Pass<'a> {
                     &kept.gate,
                     &kept.up,
                 );
+                gradients.bias(gate.bias, &scratch.gate, partials);
+                gradients.bias(up.bias, &scratch.inner, partials);
             }
         }
         let stream = self.rows(&scratch.stream);
         gradients.matrix(down.weight, self.rows(&scratch.active), stream, self.shape(down.weight));
         let normed = self.rows(&kept.mlp.values);
-        match block.mlp {
-            Mlp::Gelu { up, .. } => {
-                gradients.matrix(up.weight, normed, self.rows(&scratch.inner), self.shape(up.weight));
-                self.linear_back(up, &scratch.inner, &mut scratch.normed, false);
-            }
-            Mlp::SwiGlu { gate, up, .. } => {
-                gradients.matrix(up.weight, normed, self.rows(&scratch.inner), self.shape(up.weight));
-                gradients.matrix(gate.weight, normed, self.rows(&scratch.gate), self.shape(gate.weight));
-                self.linear_back(up, &scratch.inner, &mut scratch.normed, false);
-                self.linear_back(gate, &scratch.gate, &mut scratch.normed, true);
-            }
+        gradients.matrix(up.weight, normed, self.rows(&scratch.inner), self.shape(up.weight));
+        self.linear_back(up, &scratch.inner, &mut scratch.normed, false);
+        if let Some(gate) = gate {
+            gradients.matrix(gate.weight, normed, self.rows(&scratch.gate), self.shape(gate.weight));
+            self.linear_back(gate, &scratch.gate, &mut scratch.normed, true);
         }
         let ids = block.mlp_norm;
         let input = (before, &kept.mlp.moments);
@@ -482,6 +498,10 @@ impl<'a> Pass<'a> {
             Back { normalisers: &kept.normalisers, gradient: &scratch.heads, products: &scratch.products },
             [dq, dk, dv],
         );
+        if config.qk_norm {
+            norm::unit_rows_backward(dq, &kept.queries, d, &kept.inverses[0]);
+            norm::unit_rows_backward(dk, &kept.keys, d, &kept.inverses[1]);
+        }
         let parts = [
             Part { heads: dq, count: h, rotated: true },
             Part { heads: dk, count: k, rotated: true },

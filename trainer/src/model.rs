@@ -3,11 +3,12 @@
 //! Shapes in comments: B sequences, T tokens each, S keys, C width, H query heads, K key heads, D head width,
 //! V vocabulary. Every operation is one of burn's own; faster ones are tested against these.
 
-use burn::tensor::activation::{gelu, gelu_approximate, silu, softmax};
+use burn::tensor::activation::{gelu, gelu_approximate, relu, silu, softmax};
 use burn::tensor::module::{embedding, layer_norm, linear};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::config::{Gelu, ModelConfig, ModelKind};
+use crate::config::{Activation, Gelu, ModelConfig, ModelKind};
+use crate::loss;
 use crate::random::Random;
 
 /// One parameter tensor. In memory it is a flat vector in row-major order of `shape`.
@@ -89,9 +90,11 @@ pub(crate) enum Projections {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Mlp {
-    Gelu { up: Linear, down: Linear },
-    SwiGlu { gate: Linear, up: Linear, down: Linear },
+pub(crate) struct Mlp {
+    /// SwiGLU's only.
+    pub(crate) gate: Option<Linear>,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +182,7 @@ impl Model {
         let mut layout = Layout { parameters: Vec::new(), transposed: config.kind == ModelKind::Llama3 };
         let (width, heads) = (config.width, config.heads * config.head_width());
         let (keys, inner) = (config.kv_heads() * config.head_width(), config.mlp_width());
+        let gated = config.activation() == Activation::SwiGlu;
         let model = match config.kind {
             ModelKind::Gpt2 => {
                 let token_embedding = layout.embedding("transformer.wte.weight", vocabulary, width);
@@ -196,7 +200,9 @@ impl Model {
                             )),
                             output: layout.biased(&name("attn.c_proj"), heads, width, Start::Residual),
                             mlp_norm: layout.layer_norm(&name("ln_2"), width),
-                            mlp: Mlp::Gelu {
+                            mlp: Mlp {
+                                gate: gated
+                                    .then(|| layout.biased(&name("mlp.c_gate"), width, inner, Start::Normal)),
                                 up: layout.biased(&name("mlp.c_fc"), width, inner, Start::Normal),
                                 down: layout.biased(&name("mlp.c_proj"), inner, width, Start::Residual),
                             },
@@ -204,7 +210,8 @@ impl Model {
                     })
                     .collect();
                 let final_norm = layout.layer_norm("transformer.ln_f", width);
-                (token_embedding, Some(positions), blocks, final_norm, token_embedding)
+                let head = layout.head(&config, token_embedding, vocabulary);
+                (token_embedding, Some(positions), blocks, final_norm, head)
             }
             ModelKind::Llama3 => {
                 let token_embedding = layout.embedding("model.embed_tokens.weight", vocabulary, width);
@@ -220,8 +227,10 @@ impl Model {
                             },
                             output: layout.plain(&name("self_attn.o_proj"), heads, width, Start::Residual),
                             mlp_norm: layout.rms_norm(&name("post_attention_layernorm"), width),
-                            mlp: Mlp::SwiGlu {
-                                gate: layout.plain(&name("mlp.gate_proj"), width, inner, Start::Normal),
+                            mlp: Mlp {
+                                gate: gated.then(|| {
+                                    layout.plain(&name("mlp.gate_proj"), width, inner, Start::Normal)
+                                }),
                                 up: layout.plain(&name("mlp.up_proj"), width, inner, Start::Normal),
                                 down: layout.plain(&name("mlp.down_proj"), inner, width, Start::Residual),
                             },
@@ -229,12 +238,7 @@ impl Model {
                     })
                     .collect();
                 let final_norm = layout.rms_norm("model.norm", width);
-                let head = if config.tied() {
-                    token_embedding
-                } else {
-                    // (V, C) as the embedding, so that both forms share one output path.
-                    layout.add("lm_head.weight", vec![vocabulary, width], true, Start::Normal)
-                };
+                let head = layout.head(&config, token_embedding, vocabulary);
                 (token_embedding, None, blocks, final_norm, head)
             }
         };
@@ -290,7 +294,12 @@ impl Model {
 
     /// Logits (B·T, V) of every position.
     pub fn logits(&self, w: &Weights, tokens: Tensor<2, Int>, cache: Option<&mut Cache>) -> Tensor<2> {
-        self.hidden(w, tokens, cache).matmul(self.head(w).transpose())
+        self.logits_of(self.hidden(w, tokens, cache), self.head(w))
+    }
+
+    /// Logits (N, V) from rows that left the last norm (N, C) and the output matrix (V, C).
+    pub fn logits_of(&self, hidden: Tensor<2>, head: Tensor<2>) -> Tensor<2> {
+        loss::logits(hidden, head, self.config.softcap)
     }
 
     /// Logits (V) after the last of one sequence's tokens (1, T), which `cache` grows by.
@@ -311,7 +320,7 @@ impl Model {
         let c = self.config.width;
         let hidden = self.hidden_within(w, tokens, starts, Some(cache)).reshape([b, t, c]);
         let last = hidden.narrow(1, t - 1, 1).reshape([b, c]);
-        let logits = last.matmul(self.head(w).transpose()).into_data();
+        let logits = self.logits_of(last, self.head(w)).into_data();
         let logits = logits.try_into_vec::<f32>().expect("the model computes in f32");
         logits.chunks_exact(self.vocabulary).map(<[f32]>::to_vec).collect()
     }
@@ -364,6 +373,9 @@ impl Model {
             if let Some(rotation) = &rotation {
                 (q, k) = (rotation.apply(q), rotation.apply(k));
             }
+            if self.config.qk_norm {
+                (q, k) = (unit_rows(q, self.config.norm_epsilon), unit_rows(k, self.config.norm_epsilon));
+            }
             if let Some(cache) = cache.as_deref_mut() {
                 (k, v) = cache.extend(layer, k, v);
             }
@@ -400,20 +412,16 @@ impl Model {
     }
 
     fn mlp(&self, w: &Weights, mlp: Mlp, x: Tensor<2>) -> Tensor<2> {
-        match mlp {
-            Mlp::Gelu { up, down } => {
-                let inner = self.linear(w, up, x);
-                let inner = match self.config.gelu {
-                    Gelu::Erf => gelu(inner),
-                    Gelu::Tanh => gelu_approximate(inner),
-                };
-                self.linear(w, down, inner)
-            }
-            Mlp::SwiGlu { gate, up, down } => {
-                let inner = silu(self.linear(w, gate, x.clone())) * self.linear(w, up, x);
-                self.linear(w, down, inner)
-            }
-        }
+        let up = self.linear(w, mlp.up, x.clone());
+        let inner = match mlp.gate {
+            Some(gate) => silu(self.linear(w, gate, x)) * up,
+            None => match (self.config.activation(), self.config.gelu) {
+                (Activation::Relu2, _) => relu(up).square(),
+                (_, Gelu::Erf) => gelu(up),
+                (_, Gelu::Tanh) => gelu_approximate(up),
+            },
+        };
+        self.linear(w, mlp.down, inner)
     }
 
     fn norm(&self, w: &Weights, norm: Norm, x: Tensor<2>) -> Tensor<2> {
@@ -438,6 +446,12 @@ impl Model {
 fn rms_norm(x: Tensor<2>, scale: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let mean_square = x.clone().square().mean_dim(1);
     x * mean_square.add_scalar(epsilon).sqrt().recip() * scale.unsqueeze::<2>()
+}
+
+/// x / rms(x) over the last dimension, without weights.
+fn unit_rows(x: Tensor<4>, epsilon: f64) -> Tensor<4> {
+    let mean_square = x.clone().square().mean_dim(3);
+    x * mean_square.add_scalar(epsilon).sqrt().recip()
 }
 
 /// Scaled dot-product attention: q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D).
@@ -563,6 +577,14 @@ impl Layout {
 
     fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Id {
         self.add(name, vec![rows, width], false, Start::Normal)
+    }
+
+    /// The embedding again, or a matrix (V, C) like it, so that both forms share one output path.
+    fn head(&mut self, config: &ModelConfig, embedding: Id, vocabulary: usize) -> Id {
+        if config.tied() {
+            return embedding;
+        }
+        self.add("lm_head.weight", vec![vocabulary, config.width], true, Start::Normal)
     }
 
     fn plain(&mut self, name: &str, inputs: usize, outputs: usize, start: Start) -> Linear {

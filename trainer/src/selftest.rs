@@ -10,9 +10,13 @@ use crate::optimizer::Place;
 use crate::random::Random;
 use crate::step::{Training, gradients_of};
 
-const SHAPES: [(&str, &str); 2] = [
+const SHAPES: [(&str, &str); 3] = [
     ("gpt2", "kind = \"gpt2\"\nlayers = 2\nheads = 2\nwidth = 32\ncontext = 32\n"),
     ("llama3", "kind = \"llama3\"\nlayers = 2\nheads = 4\nkv_heads = 2\nwidth = 32\ncontext = 32\n"),
+    (
+        "nanochat",
+        "kind = \"llama3\"\nlayers = 2\nheads = 4\nwidth = 32\ncontext = 32\nqk_norm = true\nactivation = \"relu2\"\nsoftcap = 15\n",
+    ),
 ];
 const VOCABULARY: usize = 97;
 const STEPS: u64 = 20;
@@ -103,6 +107,6 @@ mod tests {
     fn the_cpu_path_agrees_with_the_plain_one() {
         let device = Device::flex();
         let comparisons = run(&device, Place::Host, &device).unwrap();
-        assert_eq!(comparisons.len(), 2);
+        assert_eq!(comparisons.len(), 3);
     }
 }

@@ -230,7 +230,7 @@ pub fn gradients_of(
             let leaves = weights.tracked();
             let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
             let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
-            let nats = loss::plain_nats(hidden, model.head(&leaves), &batch.targets);
+            let nats = loss::plain_nats(hidden, model.head(&leaves), model.config.softcap, &batch.targets);
             let mut graph = (nats.clone().sum() * scale).backward();
             let nats = sum(&nats.inner().into_data().try_into_vec::<f32>().expect("losses are f32"));
             let gradient =

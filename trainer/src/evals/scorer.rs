@@ -203,7 +203,7 @@ impl LanguageModel for CheckpointModel<'_> {
             }
             let hidden = self.model.hidden(self.weights, token_tensor(&ids, n, length, &device), None);
             let wanted = Tensor::from_data(TensorData::new(wanted, [targets.len()]), &device);
-            let mut judged = judge(&hidden.select(0, wanted), &head, &targets).into_iter();
+            let mut judged = judge(self.model, &hidden.select(0, wanted), &head, &targets).into_iter();
             for &row in together {
                 scores[row] = judged.by_ref().take(rows[row].targets.len()).collect();
             }
@@ -240,14 +240,15 @@ const CHUNK_ROWS: usize = 256;
 
 /// Of each row of hidden states (N, C) under the output matrix (V, C): the logarithm of its target's probability,
 /// and whether the target is the likeliest token.
-fn judge(hidden: &Tensor<2>, head: &Tensor<2>, targets: &[u32]) -> Vec<(f64, bool)> {
-    let vocabulary = head.dims()[0];
+fn judge(model: &Model, hidden: &Tensor<2>, head: &Tensor<2>, targets: &[u32]) -> Vec<(f64, bool)> {
     let mut judged = Vec::with_capacity(targets.len());
     for (chunk, targets) in targets.chunks(CHUNK_ROWS).enumerate() {
         let rows = hidden.clone().narrow(0, chunk * CHUNK_ROWS, targets.len());
-        let logits = rows.matmul(head.clone().transpose()).into_data();
+        let logits = model.logits_of(rows, head.clone()).into_data();
         let logits = logits.try_into_vec::<f32>().expect("the model computes in f32");
-        judged.extend(logits.chunks(vocabulary).zip(targets).map(|(row, &target)| log_share(row, target)));
+        judged.extend(
+            logits.chunks(model.vocabulary).zip(targets).map(|(row, &target)| log_share(row, target)),
+        );
     }
     judged
 }

@@ -76,6 +76,22 @@ vectorised! {
         [sum, highest]
     }
 
+    /// Bends each logit z into limit · tanh(z / limit), and keeps the slopes, 1 - tanh².
+    pub fn cap(logits: &mut [f32], slopes: &mut [f32], limit: f32) {
+        for (logit, slope) in logits.iter_mut().zip(slopes) {
+            let tanh = 2.0 * sigmoid(2.0 * (*logit / limit)) - 1.0;
+            *logit = limit * tanh;
+            *slope = 1.0 - tanh * tanh;
+        }
+    }
+
+    /// Turns the gradient of bent logits into that of the logits.
+    pub fn uncap(gradient: &mut [f32], slopes: &[f32]) {
+        for (gradient, &slope) in gradient.iter_mut().zip(slopes) {
+            *gradient *= slope;
+        }
+    }
+
     /// Multiplies all `values`.
     pub fn multiply_by(values: &mut [f32], factor: f32) {
         for value in values {
