@@ -3,6 +3,8 @@
 //!
 //! Shapes as in [`crate::model`]; N is B·T.
 
+pub mod decode;
+
 use crate::config::{Activation, Gelu, ModelKind};
 use crate::kernels::activation::{self, Curve};
 use crate::kernels::attention::{self, Back};
@@ -225,9 +227,7 @@ impl<'a> Pass<'a> {
         for stream in &mut memory.streams {
             sized(stream, n * c);
         }
-        let positions = self.model.position_embedding.map(|id| (self.weight(id), self.positions.as_slice()));
-        let tokens = (self.weight(self.model.token_embedding), self.batch.inputs.as_slice());
-        rows::embed(&mut memory.streams[0], tokens, positions, c);
+        self.embed(&mut memory.streams[0]);
         for (layer, (block, kept)) in blocks.iter().zip(&mut memory.blocks).enumerate() {
             let [before, between, after] = memory
                 .streams
@@ -240,6 +240,13 @@ impl<'a> Pass<'a> {
         self.normalise(self.model.final_norm, stream, &mut memory.last);
     }
 
+    /// The stream (N, C) that enters the first block.
+    fn embed(&self, stream: &mut [f32]) {
+        let positions = self.model.position_embedding.map(|id| (self.weight(id), self.positions.as_slice()));
+        let tokens = (self.weight(self.model.token_embedding), self.batch.inputs.as_slice());
+        rows::embed(stream, tokens, positions, self.model.config.width);
+    }
+
     /// The first half of a block: `after` = `before` + attention.
     fn mix(
         &self,
@@ -249,8 +256,24 @@ impl<'a> Pass<'a> {
         kept: &mut BlockMemory,
         scratch: &mut Scratch,
     ) {
+        self.project(block, before, kept, scratch);
         let config = &self.model.config;
         let (n, t, d) = (self.n(), self.batch.context, config.head_width());
+        let (queries, h) = (config.heads * d, config.heads);
+        sized(&mut scratch.heads, n * queries);
+        sized(&mut kept.normalisers, n * h);
+        let inputs = [&kept.queries[..], &kept.keys, &kept.values];
+        attention::forward(self.attention_shape(), inputs, &mut scratch.heads, &mut kept.normalisers);
+        sized(&mut kept.mixed, n * queries);
+        let part = Part { heads: &scratch.heads, count: h, rotated: false };
+        heads::merge(&mut kept.mixed, &[part], (t, d), None, None);
+        self.add_linear(block.output, before, &kept.mixed, after);
+    }
+
+    /// Queries, keys and values of a block, as heads.
+    fn project(&self, block: &Block, before: &[f32], kept: &mut BlockMemory, scratch: &mut Scratch) {
+        let config = &self.model.config;
+        let (n, d) = (self.n(), config.head_width());
         let (queries, keys) = self.columns();
         let stride = queries + 2 * keys;
         self.normalise(block.attention_norm, before, &mut kept.attention);
@@ -285,15 +308,6 @@ impl<'a> Pass<'a> {
             norm::unit_rows(&mut kept.queries, d, config.norm_epsilon as f32, of_queries);
             norm::unit_rows(&mut kept.keys, d, config.norm_epsilon as f32, of_keys);
         }
-
-        sized(&mut scratch.heads, n * queries);
-        sized(&mut kept.normalisers, n * h);
-        let inputs = [&kept.queries[..], &kept.keys, &kept.values];
-        attention::forward(self.attention_shape(), inputs, &mut scratch.heads, &mut kept.normalisers);
-        sized(&mut kept.mixed, n * queries);
-        let part = Part { heads: &scratch.heads, count: h, rotated: false };
-        heads::merge(&mut kept.mixed, &[part], (t, d), None, None);
-        self.add_linear(block.output, before, &kept.mixed, after);
     }
 
     /// The second half of a block: `after` = `before` + MLP.

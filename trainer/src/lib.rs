@@ -14,7 +14,7 @@
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`], [`evals`] | what did it learn? |
-//! | [`generate`] | what does it write? |
+//! | [`mod@reader`], [`generate`] | what does it read, and what does it write? |
 //! | [`chat`] | what does it answer? |
 //! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
@@ -50,6 +50,7 @@ pub mod pretrain;
 pub mod progress;
 pub mod random;
 pub mod ranks;
+pub mod reader;
 pub mod schedule;
 pub mod selftest;
 pub mod sft;

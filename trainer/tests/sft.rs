@@ -96,7 +96,12 @@ fn opened(folder: &Path, tokenizer: &Tokenizer, context: usize) -> Splits {
 /// Nats of every target of a batch, and sum of its context's losses.
 fn losses(model: &Model, weights: &Weights, batch: &Batch) -> Vec<f32> {
     let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &Device::flex());
-    nats(&model.hidden_within(weights, tokens, &batch.starts, None), &model.head(weights), None, &batch.targets)
+    nats(
+        &model.hidden_within(weights, tokens, &batch.starts, None),
+        &model.head(weights),
+        None,
+        &batch.targets,
+    )
 }
 
 /// Weights ten times the usual, so that what a token sees shows.
