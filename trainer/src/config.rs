@@ -476,6 +476,8 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// At most so many tokens of the validation split are scored; 0 scores all of it.
     pub val_tokens: u64,
+    /// Steps between two lines on a standard error that is no terminal; 0 writes twenty in a run.
+    pub log_every: u64,
     /// Highest learning rates by group: `embedding`, `matrices`, `head`, `scalars`. Default: `learning_rate`, and 0.02 for
     /// `matrices` under `muon`.
     #[serde(skip_serializing_if = "is_default")]
@@ -512,6 +514,7 @@ impl Default for TrainConfig {
             eval_every: 250,
             checkpoint_every: 250,
             val_tokens: 0,
+            log_every: 0,
             rates: LearningRates::default(),
         }
     }

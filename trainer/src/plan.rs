@@ -32,7 +32,7 @@ pub struct Cost {
     pub tokens: u64,
     /// Floating-point operations of the whole run, with those that are made again.
     pub flops: f64,
-    /// Weights, gradient and moments in f32, and rounded matrices.
+    /// Weights, gradients and moments in f32, and rounded matrices.
     pub state_bytes: u64,
     /// What the backward pass needs of one forward pass, at most.
     pub activation_bytes: u64,
@@ -70,7 +70,9 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
         tokens,
         // A forward pass more than the usual one and its backward pass, which costs two.
         flops: model.flops_per_token() * tokens as f64 * if recompute { 4.0 / 3.0 } else { 1.0 },
-        state_bytes: model.parameters.iter().map(bytes).sum(),
+        // Sums of gradients over 2^n micro-batches wait for their other half; see `crate::sums`.
+        state_bytes: model.parameters.iter().map(bytes).sum::<u64>()
+            + 4 * u64::from(config.train.accumulate.ilog2()) * parameters,
         activation_bytes: activations as u64,
     }
 }
@@ -110,7 +112,7 @@ pub fn describe(config: &RunConfig, vocabulary: usize) -> String {
     line(
         "memory",
         format!(
-            "about {memory:.2} GiB in f32: {:.2} weights, gradient and moments, {:.2} activations of {} sequences",
+            "about {memory:.2} GiB in f32: {:.2} weights, gradients and moments, {:.2} activations of {} sequences",
             gib(cost.state_bytes),
             gib(cost.activation_bytes),
             config.train.batch
