@@ -435,9 +435,10 @@ fn alone_or_among(
         Some(plan) => Loader::planned(job.train, plan)?,
         None => Loader::new(job.train, shape.context, config.seed)?,
     };
-    let unigrams = match is_first {
-        true => evaluate::unigrams(job.train, job.val, vocabulary)?,
-        false => Unigrams { entropy: f64::NAN, val_loss: f64::NAN }, // only the first tells of them
+    let unigrams = if is_first {
+        evaluate::unigrams(job.train, job.val, vocabulary)?
+    } else {
+        Unigrams { entropy: f64::NAN, val_loss: f64::NAN } // only the first tells of them
     };
     let windows = Windows { job, loader, plan: plan.as_ref(), unigrams };
     let Some(ended) = run(&the_run, found, &windows, ranks.as_mut())? else { return Ok(None) };

@@ -153,11 +153,11 @@ impl Rendezvous {
     ///
     /// Errors, naming each difference, where another process was asked to do something else.
     pub fn meet(self, identity: &Identity) -> Result<Ranks> {
-        let Self { rank, n_processes, timeout, seat, watch } = self;
+        let Self { rank, n_processes, timeout, seat, mut watch } = self;
         let peers = match seat {
             Seat::Listens(listener) => {
                 let mut guests = Guests { peers: Vec::new(), n_processes, timeout, identity };
-                let met = guests.welcome_all(&listener, watch);
+                let met = guests.welcome_all(&listener, &mut watch);
                 if let Err(error) = met {
                     let reason = format!("{error:#}");
                     end_all(&mut guests.peers, &reason);
@@ -206,11 +206,7 @@ struct Guests<'a> {
 }
 
 impl Guests<'_> {
-    fn welcome_all(
-        &mut self,
-        listener: &TcpListener,
-        mut watch: Box<dyn FnMut() -> Result<()>>,
-    ) -> Result<()> {
+    fn welcome_all(&mut self, listener: &TcpListener, watch: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         listener.set_nonblocking(true)?;
         let begun = Instant::now();
         while self.peers.len() + 1 < self.n_processes {
