@@ -17,6 +17,7 @@ pub mod conversations;
 pub mod decontaminate;
 pub mod dedup;
 pub mod documents;
+pub mod eval;
 pub mod exact_dedup;
 pub mod expression;
 pub mod extract_text;

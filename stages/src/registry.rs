@@ -110,6 +110,7 @@ pub static KINDS: &[StageKind] = &[
     )),
     row::<crate::pretrain::Pretrain>(include_str!("../../configs/stages/pretrain.toml")),
     row::<crate::sft::Sft>(include_str!("../../configs/stages/sft.toml")),
+    row::<crate::eval::Eval>(include_str!("../../configs/stages/eval.toml")),
 ];
 
 /// The row of a kind.

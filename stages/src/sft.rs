@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::pretrain::{default_device, training_config};
 use crate::stage::{
-    ArtefactRef, Artefacts, BuildContext, Declares, Process, Reason, Runtime, Shape, StageConfig, StageError,
+    ArtefactRef, Artefacts, BuildContext, Declares, Found, InputStage, Process, ProcessInput, Reason,
+    Runtime, Shape, StageConfig, StageError, only,
 };
 
 /// Fine-tunes a base model on the conversation shards of the stage above and keeps the chat model's
@@ -51,44 +52,40 @@ impl StageConfig for Sft {
 
     fn build(&self, context: &BuildContext) -> Result<Runtime, StageError> {
         let config = training_config(&self.config, &self.overrides, context)?;
-        let base = match &self.base {
-            ArtefactRef::Stage { stage } => Base::Stage(stage.clone()),
-            ArtefactRef::Named(name) => {
-                let path = context.resolve(name);
-                if !path.is_dir() {
-                    return Err(StageError::Config(format!(
-                        "`base = \"{name}\"` is no folder; name that of a checkpoint, or a stage: `base = {{ stage = \"pretrain\" }}`"
-                    )));
-                }
-                Base::Folder(path)
-            }
-        };
+        let base = Found::resolve(&self.base, context).map_err(|name| {
+            StageError::Config(format!(
+                "`base = \"{name}\"` is no folder; name that of a checkpoint, or a stage: `base = {{ stage = \"pretrain\" }}`"
+            ))
+        })?;
         Ok(Runtime::Process(Box::new(FineTuning { config, base, device: self.device.clone() })))
     }
 }
 
-enum Base {
-    Stage(String),
-    Folder(PathBuf),
-}
-
 struct FineTuning {
     config: String,
-    base: Base,
+    base: Found,
     device: String,
 }
 
 impl Process for FineTuning {
-    fn command(&self, input: &Path, folder: &Path, artefacts: &Artefacts) -> Result<Command, StageError> {
+    fn accepts(&self, inputs: &[InputStage<'_>]) -> Result<(), StageError> {
+        InputStage::one_of(inputs, &["conversation_shards"])
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    fn command(
+        &self,
+        inputs: &[ProcessInput],
+        folder: &Path,
+        artefacts: &Artefacts,
+    ) -> Result<Command, StageError> {
         let config = folder.join("train.toml");
         fs::write(&config, &self.config)
             .map_err(|error| StageError::Engine(format!("cannot write `{}`: {error}", config.display())))?;
-        let base = match &self.base {
-            Base::Folder(path) => path,
-            Base::Stage(stage) => artefacts
-                .get(stage)
-                .ok_or_else(|| StageError::Engine(format!("stage `{stage}` left no checkpoint")))?,
-        };
+        let base = self.base.folder(artefacts)?;
         let mut command = Command::new("gristmill-train");
         command
             .args(["sft", "--resume", "--device", &self.device])
@@ -97,7 +94,7 @@ impl Process for FineTuning {
             .arg("--base")
             .arg(base)
             .arg("--shards")
-            .arg(input)
+            .arg(only(inputs)?)
             .arg("--out")
             .arg(folder);
         Ok(command)
@@ -122,6 +119,10 @@ mod tests {
         }
     }
 
+    fn inputs() -> Vec<ProcessInput> {
+        vec![ProcessInput { stage: "in".into(), folder: "/in".into() }]
+    }
+
     #[test]
     fn the_base_is_what_another_stage_left_or_a_folder() {
         let folder = tempfile::tempdir().unwrap();
@@ -132,7 +133,7 @@ mod tests {
             [(json!({"stage": "pretrain"}), "/store/pretrain".to_owned()), (json!("mine"), mine)]
         {
             let process = built(folder.path(), &base).unwrap();
-            let command = process.command(Path::new("/in"), folder.path(), &artefacts).unwrap();
+            let command = process.command(&inputs(), folder.path(), &artefacts).unwrap();
             let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
             assert_eq!(arguments[..4], ["sft", "--resume", "--device", "cpu"]);
             let after = |name: &str| arguments[arguments.iter().position(|word| *word == name).unwrap() + 1];
@@ -147,8 +148,7 @@ mod tests {
         let message = built(folder.path(), &json!("gone")).err().unwrap().to_string();
         assert!(message.contains("`base = \"gone\"` is no folder"), "{message}");
         let process = built(folder.path(), &json!({"stage": "pretrain"})).unwrap();
-        let message =
-            process.command(Path::new("/in"), folder.path(), &Artefacts::new()).unwrap_err().to_string();
-        assert!(message.contains("`pretrain` left no checkpoint"), "{message}");
+        let message = process.command(&inputs(), folder.path(), &Artefacts::new()).unwrap_err().to_string();
+        assert!(message.contains("`pretrain` left nothing"), "{message}");
     }
 }

@@ -70,6 +70,39 @@ pub enum ArtefactRef {
     Named(String),
 }
 
+/// Where the folder lies that an [`ArtefactRef`] means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// What a stage of this id leaves.
+    Stage(String),
+    /// A folder that exists.
+    Folder(PathBuf),
+}
+
+impl Found {
+    /// The name itself where it is no folder.
+    pub fn resolve<'a>(reference: &'a ArtefactRef, context: &BuildContext) -> Result<Self, &'a str> {
+        match reference {
+            ArtefactRef::Stage { stage } => Ok(Self::Stage(stage.clone())),
+            ArtefactRef::Named(name) => {
+                let path = context.resolve(name);
+                if path.is_dir() { Ok(Self::Folder(path)) } else { Err(name) }
+            }
+        }
+    }
+
+    /// The folder.
+    pub fn folder<'a>(&'a self, artefacts: &'a Artefacts) -> Result<&'a Path, StageError> {
+        match self {
+            Self::Folder(path) => Ok(path),
+            Self::Stage(stage) => artefacts
+                .get(stage)
+                .map(PathBuf::as_path)
+                .ok_or_else(|| StageError::Engine(format!("stage `{stage}` left nothing"))),
+        }
+    }
+}
+
 /// What a configured stage needs and makes; the planner checks it before any data is touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declares {
@@ -365,7 +398,59 @@ pub trait Gather: Send + Sync {
 
 /// Runs another program.
 pub trait Process: Send + Sync {
-    /// The command that turns `input` (the folder of an earlier result) into a result inside `folder`. It may be
-    /// killed and started again on the same folder.
-    fn command(&self, input: &Path, folder: &Path, artefacts: &Artefacts) -> Result<Command, StageError>;
+    /// Whether it can read what these stages leave: a [`StageError::Config`] says why not, and what would work.
+    fn accepts(&self, inputs: &[InputStage<'_>]) -> Result<(), StageError>;
+    /// Files whose content the output depends on, beyond those that the stage declares: files that those name.
+    fn files(&self) -> &[PathBuf];
+    /// The command that turns `inputs` into a result inside `folder`. It may be killed and started again on the same
+    /// folder.
+    fn command(
+        &self,
+        inputs: &[ProcessInput],
+        folder: &Path,
+        artefacts: &Artefacts,
+    ) -> Result<Command, StageError>;
+}
+
+/// What a process reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessInput {
+    /// The id of the stage that made it.
+    pub stage: String,
+    /// The folder of its result.
+    pub folder: PathBuf,
+}
+
+/// A stage whose files a process would read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputStage<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+}
+
+impl InputStage<'_> {
+    /// For processes that read one stage, which must be of one of these kinds.
+    pub fn one_of(inputs: &[Self], kinds: &[&str]) -> Result<(), StageError> {
+        let list = || kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" or ");
+        match inputs {
+            [input] if kinds.contains(&input.kind) => Ok(()),
+            [input] => Err(StageError::Config(format!(
+                "it reads what {} leaves, and its input `{}` is a `{}`: name one with `input`",
+                list(),
+                input.id,
+                input.kind
+            ))),
+            _ => Err(StageError::Config(format!("it reads one stage of {}, not {}", list(), inputs.len()))),
+        }
+    }
+}
+
+/// The only input of a process that reads one stage.
+pub fn only(inputs: &[ProcessInput]) -> Result<&Path, StageError> {
+    match inputs {
+        [input] => Ok(&input.folder),
+        _ => Err(StageError::Engine(format!("{} inputs came, not one", inputs.len()))),
+    }
 }

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `model.safetensors` | weights under the names and in the layout of Hugging Face's classes |
-//! | `optimizer.safetensors` | AdamW's moments, in memory layout |
+//! | `optimizer.safetensors` | the optimiser's moments, in memory layout |
 //! | `tokenizer.json` | a copy, so that a checkpoint alone can write text |
 //! | `state.json` | step, config, fingerprints, and size and xxh3 of the files above |
 
@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::RunConfig;
 use crate::lora::Adapters;
 use crate::model::{Model, Parameter, Weights};
-use crate::optimizer::{AdamW, Place, vector};
+use crate::optimizer::{Optimizer, Place, vector};
 use crate::step::Training;
 
 #[cfg(target_endian = "big")]
@@ -95,7 +95,8 @@ pub fn save(
     };
     let moments = [("mean", &optimizer.mean), ("mean_square", &optimizer.mean_square)];
     let moments = moments.into_iter().flat_map(|(kind, tensors)| {
-        trained.iter().zip(tensors).map(move |(p, t)| Stored::moment(kind, p, t))
+        let remembered = trained.iter().zip(tensors).filter(|(_, t)| t.dims()[0] > 0);
+        remembered.map(move |(p, t)| Stored::moment(kind, p, t))
     });
     let adapters = training.adapters.iter().flat_map(|adapters| {
         let base = adapters.targets.iter().map(|&target| &parameters[target]).zip(&adapters.base.0);
@@ -280,7 +281,7 @@ impl Checkpoint {
     pub fn training(&self, device: Device, place: Place) -> Result<Training> {
         let (model, weights) = self.model(&device)?;
         let config = &self.state.config;
-        let mut optimizer = AdamW::new(&config.train, &[], &device);
+        let mut optimizer = Optimizer::new(&config.train, &[], &device);
         let mut adapters = match config.sft.as_ref().and_then(|sft| sft.lora.as_ref()) {
             None => None,
             Some(lora) => Some(Adapters::new(&model, &weights, lora, &config.train, &device)?),
@@ -305,7 +306,11 @@ impl Checkpoint {
             adapters.optimizer.mean_square = all("mean_square", &adapters.parameters)?;
         } else {
             optimizer.mean = all("mean", &model.parameters)?;
-            optimizer.mean_square = all("mean_square", &model.parameters)?;
+            let square = |parameter: &Parameter| match optimizer.squares(parameter) {
+                0 => Ok(Tensor::zeros([0], &device)),
+                _ => stored("mean_square", parameter),
+            };
+            optimizer.mean_square = model.parameters.iter().map(square).collect::<Result<_>>()?;
         }
         let mut training = Training::resumed(model, weights, optimizer, self.state.step, (device, place));
         training.adapters = adapters;

@@ -7,7 +7,7 @@ use gristmill_corpus::pack_plan::{MixtureSource, Packing};
 use gristmill_tokenizer::conversation::Template;
 use serde::{Deserialize, Serialize};
 
-use crate::depth;
+use crate::{depth, muon};
 
 /// One training run, as written in a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,10 @@ impl FineTuneConfig {
         config.train.check()?;
         config.sample.check()?;
         if let Some(lora) = &config.lora {
+            ensure!(
+                config.train.optimizer == OptimizerKind::AdamW,
+                "train.optimizer = \"muon\": adapters are learnt by adamw; leave it out, or leave [lora] out"
+            );
             ensure!(
                 (1..=1 << 16).contains(&lora.rank),
                 "lora.rank = {}: must be 1 to {}; 8 is usual",
@@ -362,12 +366,71 @@ pub enum Schedule {
     Wsd,
 }
 
+/// What turns a gradient into a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// AdamW for all values (Loshchilov and Hutter 2019).
+    #[default]
+    AdamW,
+    /// Muon for the matrices inside the blocks (see [`crate::muon`]), AdamW for all else.
+    Muon,
+}
+
+/// In which numbers matrices are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    F32,
+    /// What a matrix product reads is rounded to bf16; sums, norms, softmax, loss, weights, gradients of weights and moments
+    /// are f32.
+    Bf16,
+}
+
+/// Values that share a learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Embeddings of tokens (also where they are the output matrix) and positions.
+    Embedding,
+    /// Matrices inside the blocks.
+    Matrix,
+    /// The output matrix, where it is not the embedding.
+    Head,
+    /// Norms and biases.
+    Scalar,
+}
+
+/// Highest learning rates of groups of values, where they are not `learning_rate`. All follow the same schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearningRates {
+    /// Of the embeddings of tokens (also where they are the output matrix) and positions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<f64>,
+    /// Of the matrices inside the blocks. Default under `muon`: 0.02.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrices: Option<f64>,
+    /// Of the output matrix, where it is not the embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<f64>,
+    /// Of norms and biases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scalars: Option<f64>,
+}
+
 /// Length, batch, optimiser and schedule of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Optimiser steps.
     pub steps: u64,
+    /// Fewer steps than `steps` where the training tokens would be read more often than this; absent, they are read as often as
+    /// it takes. Text that is read four times teaches nearly as much as fresh text, and sixteen times half of that
+    /// (Muennighoff et al. 2023).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_epochs: Option<f64>,
     /// Sequences in one forward pass.
     pub batch: usize,
     /// `best_fit`: a document that fits into a row of `model.context` tokens is never cut, and documents in one row do not
@@ -375,7 +438,16 @@ pub struct TrainConfig {
     pub packing: Packing,
     /// Forward passes that share one optimiser step; their gradient is divided by the tokens of all of them.
     pub accumulate: usize,
-    /// Highest learning rate, reached after the warm-up.
+    /// `adamw`, or `muon`: Muon for the matrices inside the blocks, AdamW for all else.
+    pub optimizer: OptimizerKind,
+    /// Muon's decay of the mean of gradients.
+    pub muon_momentum: f64,
+    /// `f32`, or `bf16`: what matrix products read is rounded to bf16, weights and moments stay f32.
+    pub precision: Precision,
+    /// Keep only the input of every block for the backward pass, which computes the rest again: less memory, a third more
+    /// arithmetic, the same bits.
+    pub checkpoint_activations: bool,
+    /// Highest learning rate, reached after the warm-up; `train.rates` has others by group.
     pub learning_rate: f64,
     /// The schedule ends at this share of `learning_rate`.
     pub min_learning_rate_ratio: f64,
@@ -385,7 +457,8 @@ pub struct TrainConfig {
     pub cooldown: f64,
     /// Steps over which the learning rate rises linearly from 0.
     pub warmup: u64,
-    /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions.
+    /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions. A step takes this times the
+    /// scheduled `learning_rate` away, whatever the group's own rate.
     pub weight_decay: f64,
     /// AdamW's decay of the mean of gradients.
     pub beta1: f64,
@@ -410,15 +483,28 @@ pub struct TrainConfig {
     /// run begins; elsewhere none, and no share is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_tflops: Option<f64>,
+    /// Highest learning rates by group: `embedding`, `matrices`, `head`, `scalars`. Default: `learning_rate`, and 0.02 for
+    /// `matrices` under `muon`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rates: LearningRates,
+}
+
+fn is_default(rates: &LearningRates) -> bool {
+    *rates == LearningRates::default()
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             steps: 1_000,
+            max_epochs: None,
             batch: 8,
             packing: Packing::BestFit,
             accumulate: 1,
+            optimizer: OptimizerKind::AdamW,
+            muon_momentum: 0.95,
+            precision: Precision::F32,
+            checkpoint_activations: false,
             learning_rate: 6e-4,
             min_learning_rate_ratio: 0.1,
             schedule: Schedule::Cosine,
@@ -435,13 +521,47 @@ impl Default for TrainConfig {
             val_tokens: 0,
             log_every: 0,
             peak_tflops: None,
+            rates: LearningRates::default(),
         }
     }
 }
 
+impl RunConfig {
+    /// The same run over `n_tokens` training tokens, no longer than `train.max_epochs` allows.
+    #[must_use]
+    pub fn within_epochs(mut self, n_tokens: u64) -> Self {
+        let step_tokens = (self.train.batch * self.train.accumulate * self.model.context) as f64;
+        if let Some(max_epochs) = self.train.max_epochs {
+            let most = (max_epochs * n_tokens as f64 / step_tokens).ceil().max(1.0) as u64;
+            self.train.steps = self.train.steps.min(most);
+        }
+        self
+    }
+}
+
 impl TrainConfig {
+    /// Highest learning rate of a group, with its default filled in.
+    pub fn rate(&self, group: Group) -> f64 {
+        let own = match group {
+            Group::Embedding => self.rates.embedding,
+            Group::Matrix => self.rates.matrices,
+            Group::Head => self.rates.head,
+            Group::Scalar => self.rates.scalars,
+        };
+        own.unwrap_or(match (self.optimizer, group) {
+            (OptimizerKind::Muon, Group::Matrix) => muon::RATE,
+            _ => self.learning_rate,
+        })
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(self.steps >= 1, "train.steps = 0: nothing to do; it must be at least 1");
+        if let Some(max_epochs) = self.max_epochs {
+            ensure!(
+                max_epochs > 0.0 && max_epochs.is_finite(),
+                "train.max_epochs = {max_epochs}: must be above 0; leave it out for no bound"
+            );
+        }
         ensure!(
             (1..=1 << 20).contains(&self.batch),
             "train.batch = {}: must be 1 to {}",
@@ -466,7 +586,17 @@ impl TrainConfig {
         ] {
             ensure!((0.0..=1.0).contains(&value), "train.{name} = {value}: must lie between 0 and 1");
         }
-        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+        let LearningRates { embedding, matrices, head, scalars } = self.rates;
+        let rates = [("embedding", embedding), ("matrices", matrices), ("head", head), ("scalars", scalars)];
+        for (name, rate) in rates {
+            ensure!(
+                rate.is_none_or(|rate| rate > 0.0 && rate < 10.0),
+                "train.rates.{name} = {}: must lie between 0 and 10",
+                rate.unwrap_or_default()
+            );
+        }
+        let betas = [("muon_momentum", self.muon_momentum), ("beta1", self.beta1), ("beta2", self.beta2)];
+        for (name, value) in betas {
             ensure!((0.0..1.0).contains(&value), "train.{name} = {value}: must be at least 0 and below 1");
         }
         ensure!(
@@ -648,6 +778,17 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_no_longer_than_its_epochs_allow() {
+        // 8 x 8 tokens a step.
+        let config = |set: &str| RunConfig::parse(TINY, &[set.to_owned()]).unwrap();
+        assert_eq!(config("train.steps=50").within_epochs(64).train.steps, 50);
+        assert_eq!(config("train.max_epochs=2.5").within_epochs(640).train.steps, 25);
+        assert_eq!(config("train.max_epochs=2.5").within_epochs(641).train.steps, 26);
+        assert_eq!(config("train.max_epochs=2").within_epochs(3).train.steps, 1);
+        assert_eq!(config("train.max_epochs=1e9").within_epochs(u64::MAX).train.steps, 1000);
+    }
+
+    #[test]
     fn overrides_replace_and_add() {
         let set =
             ["train.steps=7", "model.kind=llama3", "train.learning_rate=1e-3", "sample.prompts=[\"a\"]"];
@@ -668,6 +809,10 @@ mod tests {
         check("model.widht=16", "unknown field `widht`");
         check("train.steps=0", "train.steps = 0");
         check("train.beta2=1.0", "train.beta2 = 1");
+        check("train.rates.head=-1", "train.rates.head = -1");
+        check("train.rates.heads=1", "unknown field `heads`");
+        check("train.optimizer=sgd", "unknown variant `sgd`");
+        check("train.precision=f16", "unknown variant `f16`");
         check("sample.top_p=0.0", "sample.top_p = 0");
         check("model.softcap=0", "model.softcap = 0: must be positive");
         check("model.activation=relu", "unknown variant `relu`");

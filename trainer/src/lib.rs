@@ -6,15 +6,16 @@
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`host`], [`kernels`] | how does a CPU compute loss and gradient fast? |
-//! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
+//! | [`schedule`], [`optimizer`], [`muon`], [`step`] | how does one step change it? |
 //! | [`plan`] | what will a run cost? |
 //! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
 //! | [`ranks`], [`share`], [`sums`] | how do several processes train one model? |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
-//! | [`evaluate`], [`evals`] | what did it learn? |
-//! | [`mod@reader`], [`generate`] | what does it read, and what does it write? |
+//! | [`evaluate`], [`evals`], [`compressors`] | what did it learn? |
+//! | [`memorize`] | what does it know by heart? |
+//! | [`mod@reader`], [`generate`], [`few_shot`] | what does it read, and what does it write? |
 //! | [`chat`] | what does it answer? |
 //! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
@@ -27,12 +28,14 @@
 pub mod bench;
 pub mod chat;
 pub mod checkpoint;
+pub mod compressors;
 pub mod config;
 pub mod conversations;
 pub mod depth;
 pub mod device;
 pub mod evals;
 pub mod evaluate;
+pub mod few_shot;
 pub mod generate;
 pub mod gguf;
 pub mod host;
@@ -41,8 +44,10 @@ pub mod kernels;
 pub mod loader;
 pub mod lora;
 pub mod loss;
+pub mod memorize;
 pub mod metrics;
 pub mod model;
+pub mod muon;
 pub mod optimizer;
 pub mod packing;
 pub mod plan;

@@ -5,9 +5,9 @@
 
 use burn::tensor::activation::{gelu, gelu_approximate, relu, silu, softmax};
 use burn::tensor::module::{embedding, layer_norm, linear};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
-use crate::config::{Activation, Gelu, ModelConfig, ModelKind};
+use crate::config::{Activation, Gelu, Group, ModelConfig, ModelKind, Precision};
 use crate::loss;
 use crate::random::Random;
 
@@ -22,6 +22,10 @@ pub struct Parameter {
     pub transposed_on_disk: bool,
     /// Whether weight decay applies: matrices yes; norms, biases, embeddings and positions no.
     pub decayed: bool,
+    /// Which values it shares a learning rate with.
+    pub group: Group,
+    /// Matrices of one shape that lie side by side in it: queries, keys and values of GPT-2.
+    pub parts: usize,
     start: Start,
 }
 
@@ -37,7 +41,15 @@ enum Start {
 impl Parameter {
     /// A matrix that is trained beside a model's own; see [`crate::lora`].
     pub fn adapter(name: String, shape: [usize; 2]) -> Self {
-        Self { name, shape: shape.to_vec(), transposed_on_disk: false, decayed: true, start: Start::Zeros }
+        Self {
+            name,
+            shape: shape.to_vec(),
+            transposed_on_disk: false,
+            decayed: true,
+            group: Group::Matrix,
+            parts: 1,
+            start: Start::Zeros,
+        }
     }
 
     /// Number of elements.
@@ -168,6 +180,8 @@ pub struct Model {
     pub vocabulary: usize,
     /// Every parameter, in a fixed order.
     pub parameters: Vec<Parameter>,
+    /// Of what matrix products read. Models are scored and write text in f32.
+    pub precision: Precision,
     pub(crate) token_embedding: Id,
     pub(crate) position_embedding: Option<Id>,
     pub(crate) blocks: Vec<Block>,
@@ -192,12 +206,7 @@ impl Model {
                         let name = |rest: &str| format!("transformer.h.{layer}.{rest}");
                         Block {
                             attention_norm: layout.layer_norm(&name("ln_1"), width),
-                            projections: Projections::Merged(layout.biased(
-                                &name("attn.c_attn"),
-                                width,
-                                3 * width,
-                                Start::Normal,
-                            )),
+                            projections: Projections::Merged(layout.merged(&name("attn.c_attn"), width)),
                             output: layout.biased(&name("attn.c_proj"), heads, width, Start::Residual),
                             mlp_norm: layout.layer_norm(&name("ln_2"), width),
                             mlp: Mlp {
@@ -247,6 +256,7 @@ impl Model {
             config,
             vocabulary,
             parameters: layout.parameters,
+            precision: Precision::F32,
             token_embedding,
             position_embedding,
             blocks,
@@ -299,7 +309,7 @@ impl Model {
 
     /// Logits (N, V) from rows that left the last norm (N, C) and the output matrix (V, C).
     pub fn logits_of(&self, hidden: Tensor<2>, head: Tensor<2>) -> Tensor<2> {
-        loss::logits(hidden, head, self.config.softcap)
+        loss::capped(self.product(hidden, head.transpose()), self.config.softcap)
     }
 
     /// Logits (V) after the last of one sequence's tokens (1, T), which `cache` grows by.
@@ -379,6 +389,7 @@ impl Model {
             if let Some(cache) = cache.as_deref_mut() {
                 (k, v) = cache.extend(layer, k, v);
             }
+            let (q, k, v) = (self.rounded(q), self.rounded(k), self.rounded(v));
             let mixed = attention(q, k, v, mask.clone()); // (B, H, T, D)
             let mixed = mixed.swap_dims(1, 2).reshape([b * t, c]);
             x = x + self.linear(w, block.output, mixed);
@@ -433,7 +444,31 @@ impl Model {
     }
 
     fn linear(&self, w: &Weights, layer: Linear, x: Tensor<2>) -> Tensor<2> {
-        linear(x, self.matrix(w, layer.weight), layer.bias.map(|bias| w.0[bias.0].clone()))
+        let (weight, bias) = (self.matrix(w, layer.weight), layer.bias.map(|bias| w.0[bias.0].clone()));
+        match (self.precision, bias) {
+            (Precision::F32, bias) => linear(x, weight, bias),
+            (_, None) => self.product(x, weight),
+            (_, Some(bias)) => self.product(x, weight) + bias.unsqueeze(),
+        }
+    }
+
+    /// A matrix product in the model's precision, in f32 again.
+    fn product(&self, a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        match self.precision {
+            Precision::F32 => a.matmul(b),
+            Precision::Bf16 => {
+                let narrow = |x: Tensor<2>| x.cast(FloatDType::BF16);
+                narrow(a).matmul(narrow(b)).cast(FloatDType::F32)
+            }
+        }
+    }
+
+    /// Rounded to the model's precision.
+    fn rounded(&self, x: Tensor<4>) -> Tensor<4> {
+        match self.precision {
+            Precision::F32 => x,
+            Precision::Bf16 => x.cast(FloatDType::BF16).cast(FloatDType::F32),
+        }
     }
 
     fn matrix(&self, w: &Weights, id: Id) -> Tensor<2> {
@@ -564,19 +599,21 @@ struct Layout {
 }
 
 impl Layout {
-    fn add(&mut self, name: &str, shape: Vec<usize>, decayed: bool, start: Start) -> Id {
+    fn add(&mut self, name: &str, shape: Vec<usize>, group: Group, start: Start) -> Id {
         self.parameters.push(Parameter {
             name: name.to_owned(),
             shape,
             transposed_on_disk: false,
-            decayed,
+            decayed: matches!(group, Group::Matrix | Group::Head),
+            group,
+            parts: 1,
             start,
         });
         Id(self.parameters.len() - 1)
     }
 
     fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Id {
-        self.add(name, vec![rows, width], false, Start::Normal)
+        self.add(name, vec![rows, width], Group::Embedding, Start::Normal)
     }
 
     /// The embedding again, or a matrix (V, C) like it, so that both forms share one output path.
@@ -584,26 +621,42 @@ impl Layout {
         if config.tied() {
             return embedding;
         }
-        self.add("lm_head.weight", vec![vocabulary, config.width], true, Start::Normal)
+        self.add("lm_head.weight", vec![vocabulary, config.width], Group::Head, Start::Normal)
     }
 
     fn plain(&mut self, name: &str, inputs: usize, outputs: usize, start: Start) -> Linear {
-        let weight = self.add(&format!("{name}.weight"), vec![inputs, outputs], true, start);
+        let weight = self.add(&format!("{name}.weight"), vec![inputs, outputs], Group::Matrix, start);
         self.parameters[weight.0].transposed_on_disk = self.transposed;
         Linear { weight, bias: None }
     }
 
     fn biased(&mut self, name: &str, inputs: usize, outputs: usize, start: Start) -> Linear {
         let layer = self.plain(name, inputs, outputs, start);
-        Linear { bias: Some(self.add(&format!("{name}.bias"), vec![outputs], false, Start::Zeros)), ..layer }
+        Linear {
+            bias: Some(self.add(&format!("{name}.bias"), vec![outputs], Group::Scalar, Start::Zeros)),
+            ..layer
+        }
+    }
+
+    /// Queries, keys and values side by side.
+    fn merged(&mut self, name: &str, width: usize) -> Linear {
+        let layer = self.biased(name, width, 3 * width, Start::Normal);
+        self.parameters[layer.weight.0].parts = 3;
+        layer
     }
 
     fn rms_norm(&mut self, name: &str, width: usize) -> Norm {
-        Norm { scale: self.add(&format!("{name}.weight"), vec![width], false, Start::Ones), bias: None }
+        Norm {
+            scale: self.add(&format!("{name}.weight"), vec![width], Group::Scalar, Start::Ones),
+            bias: None,
+        }
     }
 
     fn layer_norm(&mut self, name: &str, width: usize) -> Norm {
         let norm = self.rms_norm(name, width);
-        Norm { bias: Some(self.add(&format!("{name}.bias"), vec![width], false, Start::Zeros)), ..norm }
+        Norm {
+            bias: Some(self.add(&format!("{name}.bias"), vec![width], Group::Scalar, Start::Zeros)),
+            ..norm
+        }
     }
 }

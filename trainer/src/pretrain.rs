@@ -24,6 +24,7 @@ use crate::metrics::{Metric, Metrics};
 use crate::model::Model;
 use crate::optimizer::Place;
 use crate::packing;
+use crate::plan;
 use crate::progress::{Progress, Units};
 use crate::random::Random;
 use crate::ranks::{Identity, Position, Ranks, Rendezvous};
@@ -322,7 +323,10 @@ impl Lessons for Windows<'_> {
     }
 
     fn details(&self) -> Vec<String> {
-        self.plan.into_iter().flat_map(|plan| packing::describe(plan.meta())).collect()
+        let cost = plan::describe(self.job.config, self.job.tokenizer.vocab_size());
+        let mut lines: Vec<String> = cost.lines().map(str::to_owned).collect();
+        lines.extend(self.plan.into_iter().flat_map(|plan| packing::describe(plan.meta())));
+        lines
     }
 
     fn epoch_rows(&self) -> u64 {
@@ -464,7 +468,7 @@ fn alone_or_among(
 }
 
 /// Writes a file of indented JSON so that it is either the old or the new one.
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(value)?;
     json.push(b'\n');
     write_whole(path, &json)
@@ -481,7 +485,7 @@ fn step_metric(step: u64, tokens: u64, report: &StepReport) -> Metric {
 }
 
 /// Writes a file so that it is either the old or the new one.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     let partial = path.with_file_name(name);

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use burn::tensor::Device;
 
 use crate::config::RunConfig;
+use crate::host::Compute;
 use crate::loader::Loader;
 use crate::model::Model;
 use crate::optimizer::Place;
@@ -73,7 +74,14 @@ fn compare(
 
     let batch = loader.rows(0, config.train.batch)?;
     let gradients = |device: &Device, place| {
-        gradients_of(&model, &model.initial_weights(1, device), &batch, 1.0 / 256.0, place).1
+        gradients_of(
+            &model,
+            &model.initial_weights(1, device),
+            &batch,
+            1.0 / 256.0,
+            (place, Compute::default()),
+        )
+        .1
     };
     let mut gradient = 0.0_f64;
     for (here, there) in gradients(device, place).into_iter().zip(gradients(reference, Place::Device)) {

@@ -5,14 +5,14 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::TrainConfig;
-use crate::host::{self, Memory};
+use crate::host::{self, Compute, Memory};
 use crate::kernels::rows::Sum;
 use crate::loader::Batch;
 use crate::lora::Adapters;
 use crate::loss;
 use crate::model::{Model, Parameter, Weights};
 use crate::optimizer::{
-    AdamW, Place, Update, clip_factor, global_norm, global_norm_of, vector, with_all_values,
+    Optimizer, Place, Update, clip_factor, global_norm, global_norm_of, vector, with_all_values,
 };
 use crate::ranks::Ranks;
 use crate::schedule::learning_rate;
@@ -25,7 +25,7 @@ pub struct Training {
     /// Current values.
     pub weights: Weights,
     /// Moments.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// Steps done.
     pub step: u64,
     /// Where it lives.
@@ -61,7 +61,7 @@ impl Training {
     /// A fresh model, seeded by `config`.
     pub fn new(model: Model, config: &TrainConfig, device: Device, place: Place) -> Self {
         let weights = model.initial_weights(config.seed, &device);
-        let optimizer = AdamW::new(config, &model.parameters, &device);
+        let optimizer = Optimizer::new(config, &model.parameters, &device);
         Self::resumed(model, weights, optimizer, 0, (device, place))
     }
 
@@ -69,7 +69,7 @@ impl Training {
     pub fn resumed(
         model: Model,
         weights: Weights,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         step: u64,
         (device, place): (Device, Place),
     ) -> Self {
@@ -90,6 +90,11 @@ impl Training {
         first: usize,
         mut ranks: Option<&mut Ranks>,
     ) -> Result<StepReport> {
+        ensure!(
+            self.place == Place::Host || !config.checkpoint_activations,
+            "train.checkpoint_activations = true: blocks are computed again on the CPU only; leave it out, and make \
+             train.batch smaller (train.accumulate makes up for it)"
+        );
         if let Some(adapters) = &mut self.adapters {
             ensure!(ranks.is_none(), "adapters are learnt by one process");
             let at = (self.step, self.place);
@@ -106,6 +111,7 @@ impl Training {
         match self.place {
             Place::Host => {
                 let HostMemory { pass, sum } = &mut self.memory;
+                pass.compute = Compute::of(config);
                 sum.clear();
                 let model = &self.model;
                 let nats: Vec<f64> = with_all_values(&mut self.weights.0, |weights| {
@@ -130,7 +136,9 @@ impl Training {
                 Ok(report)
             }
             Place::Device => {
-                let (mut nats, mut gradients) = sum_of_gradients(&self.model, &self.weights, batches, scale);
+                let compute = Compute::of(config);
+                let (mut nats, mut gradients) =
+                    sum_of_gradients(&self.model, &self.weights, batches, scale, compute);
                 if let Some(ranks) = ranks {
                     let mut sum = TreeSum::default();
                     let values = gradients.into_iter().map(to_host).collect();
@@ -187,11 +195,12 @@ fn sum_of_gradients(
     weights: &Weights,
     batches: &[Batch],
     scale: f32,
+    compute: Compute,
 ) -> (f64, Vec<Tensor<1>>) {
     let mut nats = 0.0;
     let mut gradients: Option<Vec<Tensor<1>>> = None;
     for batch in batches {
-        let (batch_nats, more) = gradients_of(model, weights, batch, scale, Place::Device);
+        let (batch_nats, more) = gradients_of(model, weights, batch, scale, (Place::Device, compute));
         nats += batch_nats;
         gradients = Some(match gradients {
             None => more,
@@ -207,7 +216,7 @@ pub fn gradients_of(
     weights: &Weights,
     batch: &Batch,
     scale: f32,
-    place: Place,
+    (place, compute): (Place, Compute),
 ) -> (f64, Vec<Tensor<1>>) {
     let device = weights.0[0].device();
     match place {
@@ -219,7 +228,7 @@ pub fn gradients_of(
                     weights,
                     batch,
                     scale,
-                    &mut Memory::default(),
+                    &mut Memory::new(compute),
                     &mut gradients,
                     Sum::Start,
                 )
@@ -228,9 +237,10 @@ pub fn gradients_of(
         }
         Place::Device => {
             let leaves = weights.tracked();
+            let model = &Model { precision: compute.precision, ..model.clone() };
             let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
             let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
-            let nats = loss::plain_nats(hidden, model.head(&leaves), model.config.softcap, &batch.targets);
+            let nats = loss::of_logits(model.logits_of(hidden, model.head(&leaves)), &batch.targets);
             let mut graph = (nats.clone().sum() * scale).backward();
             let nats = sum(&nats.inner().into_data().try_into_vec::<f32>().expect("losses are f32"));
             let gradient =

@@ -58,6 +58,10 @@ impl LanguageModel for Bytes {
         PREFIX
     }
 
+    fn question(&self, _: &str) -> Option<Vec<u32>> {
+        None
+    }
+
     fn context(&self) -> usize {
         CONTEXT
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use gristmill_stages::registry::{AnyStage, KINDS, StageKind};
-use gristmill_stages::stage::{BuildContext, Shape};
+use gristmill_stages::stage::{BuildContext, InputStage, Runtime, Shape};
 use serde_json::{Map, Value};
 
 use super::mistakes::{Mistake, nearest};
@@ -136,8 +136,19 @@ fn writer_of(column: &str) -> Option<&'static str> {
 /// Builds every stage once, which reads the lists and models that it names.
 pub fn runtimes(stages: &[Option<RecipeStage>], base: &Path, seed: u64, mistakes: &mut Vec<Mistake>) {
     let context = BuildContext { base: base.to_owned(), seed };
+    // An input with mistakes of its own would only be echoed.
+    let whole = mistakes.is_empty();
     for stage in stages.iter().flatten() {
-        if let Err(error) = stage.configured.build(&context) {
+        let built = stage.configured.build(&context).and_then(|runtime| match runtime {
+            Runtime::Process(process) if whole => {
+                let inputs = stage.inputs.iter().filter_map(|&input| stages[input].as_ref());
+                let inputs: Vec<_> =
+                    inputs.map(|input| InputStage { id: &input.id, kind: input.kind.kind }).collect();
+                process.accepts(&inputs)
+            }
+            _ => Ok(()),
+        });
+        if let Err(error) = built {
             let message = format!("stage `{}`: {error}", stage.id);
             mistakes.push(Mistake { span: Some(stage.span.clone()), message, hint: None });
         }

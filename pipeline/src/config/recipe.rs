@@ -367,13 +367,6 @@ fn resolve_inputs(
         mistakes.push(at(span.clone(), "`input` must name one or more stages", hint));
         return Vec::new();
     };
-    if names.len() > 1 && kind.shape == Shape::Process {
-        mistakes.push(at(
-            span.clone(),
-            &format!("`{id}` reads one stage's files, not {}", names.len()),
-            None,
-        ));
-    }
     let mut inputs = Vec::new();
     for name in names {
         match ids.iter().position(|known| known == name) {

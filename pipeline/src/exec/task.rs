@@ -7,7 +7,7 @@ use gristmill_corpus::manifest::{Commit, Manifest, StageCounts};
 use gristmill_corpus::sorter::Workspace;
 use gristmill_corpus::{CorpusError, files};
 use gristmill_stages::StageError;
-use gristmill_stages::stage::Artefacts;
+use gristmill_stages::stage::{Artefacts, ProcessInput};
 
 use super::store::StepFolder;
 use super::{ExecError, Runtimes, expect_shape, process, segment, spans, survivors};
@@ -148,14 +148,18 @@ fn work(context: &TaskContext<'_>) -> Result<Outcome, StageError> {
             gather.gather(&parts, context.folder, &context.artefacts)?;
             Ok(Outcome::default())
         }
-        Work::Process { stage, input } => {
+        Work::Process { stage, inputs } => {
             let runtime = expect_shape!(context.runtimes, stage, Process)?;
-            let (folder, manifest) = context.result(input)?;
-            let commit = manifest
-                .commits
-                .first()
-                .ok_or_else(|| StageError::Engine(format!("step `{input}` left nothing")))?;
-            let command = runtime.command(&folder.output(commit), context.folder, &context.artefacts)?;
+            let left = |input: &String| {
+                let (folder, manifest) = context.result(input)?;
+                let commit = manifest
+                    .commits
+                    .first()
+                    .ok_or_else(|| StageError::Engine(format!("step `{input}` left nothing")))?;
+                Ok(ProcessInput { stage: input.clone(), folder: folder.output(commit) })
+            };
+            let inputs = inputs.iter().map(left).collect::<Result<Vec<_>, StageError>>()?;
+            let command = runtime.command(&inputs, context.folder, &context.artefacts)?;
             process::run(&command, &context.step.id)?;
             Ok(Outcome::default())
         }

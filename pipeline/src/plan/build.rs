@@ -46,6 +46,7 @@ impl Plan {
             steps: Vec::new(),
             materialised: BTreeMap::new(),
             earlier: BTreeMap::new(),
+            found: BTreeMap::new(),
         };
         for index in 0..recipe.stages.len() {
             planner.add(index)?;
@@ -83,6 +84,8 @@ struct Planner<'a> {
     materialised: BTreeMap<usize, String>,
     /// Exchange to the keys of earlier runs that it compares with.
     earlier: BTreeMap<String, Vec<Earlier>>,
+    /// Process to the files that its declared files name.
+    found: BTreeMap<String, Vec<PathBuf>>,
 }
 
 /// The beginning of a segment: what a stage's documents come from.
@@ -141,14 +144,14 @@ impl Planner<'_> {
                 );
             }
             Shape::Process => {
-                let input = self.stage(stage.inputs[0]).id.clone();
-                self.push(
-                    &id,
-                    1,
-                    Work::Process { stage: id.clone(), input: input.clone() },
-                    vec![input],
-                    true,
-                );
+                let inputs: Vec<String> =
+                    stage.inputs.iter().map(|&input| self.stage(input).id.clone()).collect();
+                let Runtime::Process(process) = self.runtime(index)? else {
+                    return Err(self.against_its_word(index));
+                };
+                self.found.insert(id.clone(), process.files().to_vec());
+                let work = Work::Process { stage: id.clone(), inputs: inputs.clone() };
+                self.push(&id, 1, work, inputs, true);
             }
         }
         Ok(())
@@ -401,7 +404,11 @@ impl Planner<'_> {
                     "config": stage.config,
                     "files": files,
                 });
-                // Not of keys, and absent where there is none.
+                // Absent where there is none, as the next.
+                if let Some(found) = self.found.get(id).filter(|found| !found.is_empty()) {
+                    described["found"] = found.iter().map(|file| hash_of(file)).collect();
+                }
+                // Not of keys.
                 if let Some(earlier) = self.earlier.get(id).filter(|earlier| !earlier.is_empty()) {
                     described["earlier"] = earlier.iter().map(|earlier| json!(earlier.fingerprint)).collect();
                 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use build::PlanError;
 
 /// The file's format; counts up when old plans can no longer be read.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// So many forests of an exchange are merged by one task: a tree of that width over the partitions.
 pub const FOREST_FAN_IN: usize = 16;
@@ -144,8 +144,8 @@ pub enum Work {
     Process {
         /// The stage.
         stage: String,
-        /// The step whose files it reads.
-        input: String,
+        /// The steps whose files it reads.
+        inputs: Vec<String>,
     },
 }
 

@@ -53,7 +53,7 @@ fn describe(step: &Step) -> String {
         Work::Clusters { forests, .. } => format!("[{forests}] -> clusters -> survivors"),
         Work::Marks { keys, .. } => format!("[{keys}] -> copies among spans"),
         Work::Gather { stage, parts } => format!("[{parts}] -> {stage}"),
-        Work::Process { stage, input } => format!("[{input}] -> {stage}"),
+        Work::Process { stage, inputs } => format!("[{}] -> {stage}", inputs.join(" + ")),
     }
 }
 

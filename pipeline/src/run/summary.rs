@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::plan::{Plan, Work};
 
-/// One paragraph for each model that the run trained.
+/// One paragraph for each model that the run trained or measured.
 pub fn of(plan: &Plan, out: &Path) -> Vec<String> {
     plan.steps
         .iter()
@@ -19,6 +19,9 @@ pub fn of(plan: &Plan, out: &Path) -> Vec<String> {
 }
 
 fn paragraph(stage: &str, folder: &Path) -> Option<String> {
+    if let Ok(table) = fs::read_to_string(folder.join("results.txt")) {
+        return Some(format!("`{stage}`:\n{}", printable(table.trim_end())));
+    }
     let summary: Value = files::read_json(&folder.join("summary.json")).ok()??;
     let number = |key: &str| summary[key].as_f64();
     let mut text = format!("model `{stage}`");

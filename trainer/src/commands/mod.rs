@@ -8,6 +8,7 @@ pub mod eval_chat;
 pub mod export;
 pub mod import;
 pub mod logits;
+pub mod memorize;
 pub mod options;
 pub mod pack;
 pub mod plan;

@@ -11,6 +11,7 @@ use gristmill_tokenizer::Tokenizer;
 
 use gristmill_train::checkpoint::DataIdentity;
 use gristmill_train::config::RunConfig;
+use gristmill_train::loader::TokenSource as _;
 use gristmill_train::pretrain::{Pretraining, pretrain, pretrain_among};
 use gristmill_train::{device, shards};
 
@@ -56,6 +57,11 @@ pub fn run(args: &Arguments) -> Result<()> {
     let splits = shards::open_all(&folders, &tokenizer, &args.tokenizer.display().to_string())?;
     let sources: Vec<_> =
         mixture.iter().map(|(source, _)| source.clone()).zip(splits.train.sources()).collect();
+    let wanted = config.train.steps;
+    let config = config.within_epochs(splits.train.n_tokens());
+    if config.train.steps < wanted {
+        eprintln!("train.max_epochs: {} steps instead of {wanted}", config.train.steps);
+    }
     let job = Pretraining {
         config: &config,
         train: &splits.train,

@@ -253,8 +253,8 @@ pub fn estimate(kind: MetricKind, parts: &[(f64, f64)]) -> Estimate {
 /// The normal distribution's 97.5 % point.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Wilson 1927: it stays within 0 and 1, and is no point at either.
-fn wilson(share: f64, n: f64) -> (f64, f64) {
+/// The interval of a share of `n` with 95 % confidence (Wilson 1927): it stays within 0 and 1, and is no point at either.
+pub fn wilson(share: f64, n: f64) -> (f64, f64) {
     let middle = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     ((middle - half).max(0.0), (middle + half).min(1.0))

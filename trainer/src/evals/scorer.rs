@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use gristmill_tokenizer::Tokenizer;
+use gristmill_tokenizer::conversation::{ChatFormat, Message, Role};
 
 use crate::evals::metric::Answer;
 use crate::evals::prompt::Request;
@@ -20,6 +21,9 @@ pub trait LanguageModel {
 
     /// The token that stands before a text's first.
     fn prefix(&self) -> u32;
+
+    /// What is read where a user says this and the model is about to answer; `None` where it reads bare text.
+    fn question(&self, text: &str) -> Option<Vec<u32>>;
 
     /// Tokens that can be read at once.
     fn context(&self) -> usize;
@@ -78,21 +82,27 @@ pub fn answer(
 /// The continuation's tokens are those that the context's do not account for when both are encoded together.
 ///
 /// White space at the context's end goes to the continuation, where tokenizers put it.
+///
+/// A user's turn ends with a special token, so that nothing is encoded across; the answer begins without white space, as in
+/// conversations.
 fn pair(model: &dyn LanguageModel, context: &str, continuation: &str) -> Row {
+    if let Some(question) = model.question(context) {
+        return cut(model, question, &model.encode(continuation.trim_start()));
+    }
+    let mut ids = vec![model.prefix()];
     if context.is_empty() {
-        return cut(model, &[], &model.encode(continuation));
+        return cut(model, ids, &model.encode(continuation));
     }
     let trimmed = context.trim_end();
     let whole = model.encode(&format!("{context}{continuation}"));
     let n_context = model.encode(trimmed).len().min(whole.len());
     let (before, after) = whole.split_at(n_context);
-    cut(model, before, after)
+    ids.extend_from_slice(before);
+    cut(model, ids, after)
 }
 
-/// A row of prefix, context and continuation that keeps the end where not all fits.
-fn cut(model: &dyn LanguageModel, context: &[u32], continuation: &[u32]) -> Row {
-    let mut ids = vec![model.prefix()];
-    ids.extend_from_slice(context);
+/// A row of what was read before and its continuation that keeps the end where not all fits.
+fn cut(model: &dyn LanguageModel, mut ids: Vec<u32>, continuation: &[u32]) -> Row {
     ids.extend_from_slice(continuation);
     let last = ids.len() - 1;
     let inputs = ids[..last].to_vec();
@@ -120,8 +130,11 @@ fn windows(model: &dyn LanguageModel, text: &str) -> Vec<Row> {
 }
 
 fn write(model: &dyn LanguageModel, context: &str, generation: &Generation) -> Result<String> {
-    let mut ids = vec![model.prefix()];
-    ids.extend(model.encode(context));
+    let ids = model.question(context).unwrap_or_else(|| {
+        let mut ids = vec![model.prefix()];
+        ids.extend(model.encode(context));
+        ids
+    });
     let room = model.context().saturating_sub(generation.max_gen_toks).max(1);
     let ids = &ids[ids.len().saturating_sub(room)..];
     let ends = |text: &str| generation.until().iter().filter_map(|end| text.find(end)).min();
@@ -142,14 +155,16 @@ pub struct CheckpointModel<'a> {
     pub weights: &'a Weights,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
+    /// How a chat model is asked; `None` asks with bare text.
+    pub chat: Option<ChatFormat>,
     /// Tokens in one forward pass, at most; a longer row goes alone.
     pub batch_tokens: usize,
 }
 
 impl<'a> CheckpointModel<'a> {
-    /// With passes of up to 4,096 tokens.
+    /// Asked with bare text, with passes of up to 4,096 tokens.
     pub fn new(model: &'a Model, weights: &'a Weights, tokenizer: &'a Tokenizer) -> Self {
-        Self { model, weights, tokenizer, batch_tokens: 4096 }
+        Self { model, weights, tokenizer, chat: None, batch_tokens: 4096 }
     }
 }
 
@@ -166,6 +181,11 @@ impl LanguageModel for CheckpointModel<'_> {
 
     fn prefix(&self) -> u32 {
         self.tokenizer.bos().unwrap_or(0)
+    }
+
+    fn question(&self, text: &str) -> Option<Vec<u32>> {
+        let message = Message { role: Role::User, content: text.to_owned(), learn: true };
+        self.chat.as_ref().map(|format| format.prompt(self.tokenizer, &[message]))
     }
 
     fn context(&self) -> usize {
@@ -222,8 +242,9 @@ impl LanguageModel for CheckpointModel<'_> {
         let (mut unread, mut written) = (ids.to_vec(), Vec::new());
         while written.len() < limit && reader.len() + unread.len() <= self.context() {
             let id = likeliest(&reader.next_logits(&unread, 1, &[]).remove(0));
-            if Some(id) == self.tokenizer.bos() {
-                break; // the next document begins
+            // The next document begins, or a turn ends.
+            if Some(id) == self.tokenizer.bos() || self.chat.is_some() && self.tokenizer.is_special(id) {
+                break;
             }
             written.push(id);
             if stop(&written) {
