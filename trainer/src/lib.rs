@@ -15,7 +15,8 @@
 //! | [`evaluate`], [`evals`], [`compressors`] | what did it learn? |
 //! | [`memorize`] | what does it know by heart? |
 //! | [`generate`], [`few_shot`] | what does it write? |
-//! | [`chat`] | what does it answer? |
+//! | [`chat`], [`tools`] | what does it answer? |
+//! | [`probe`] | what does it not know? |
 //! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
 //! | [`metrics`], [`tensorboard`] | what does a run leave to be looked at? |
@@ -50,6 +51,7 @@ pub mod optimizer;
 pub mod packing;
 pub mod plan;
 pub mod pretrain;
+pub mod probe;
 pub mod progress;
 pub mod random;
 pub mod schedule;
@@ -58,3 +60,4 @@ pub mod sft;
 pub mod shards;
 pub mod step;
 pub mod tensorboard;
+pub mod tools;
