@@ -603,11 +603,11 @@ fn a_model_that_calls_the_calculator_hears_the_result_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let shards = folder.path().join("shards");
     write_shards(&shards, &tokenizer, &train, &train[..3]);
-    let shape = "[model]\nkind = \"llama3\"\nlayers = 2\nheads = 2\nwidth = 48\ncontext = 96\ntied = true\n\
+    let shape = "[model]\nkind = \"llama3\"\nlayers = 2\nheads = 2\nwidth = 48\ncontext = 160\ntied = true\n\
                  rope_theta = 10000.0\n";
     let path = base(folder.path(), &tokenizer, &train, shape, &["train.steps=2", "train.batch=2"]);
     let checkpoint = Checkpoint::open(&path).unwrap();
-    let splits = opened(&shards, &tokenizer, 96);
+    let splits = opened(&shards, &tokenizer, 160);
     let config = fine_tune(&[
         "train.steps=80",
         "train.batch=4",
