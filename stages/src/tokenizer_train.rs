@@ -5,7 +5,7 @@ use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use gristmill_corpus::columns;
-use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, default_specials, train};
+use gristmill_tokenizer::{MAX_PRETOKENS, Pattern, PretokenCounts, TrainOptions, default_specials, train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,8 @@ use crate::stage::{
 /// Trains a byte-level BPE tokenizer on the text of all documents and writes `tokenizer.json`.
 ///
 /// Pre-tokens are counted split by split, counts are added up, merges are learnt once. Ties go to the pair with
-/// the lowest ids, so the same text gives the same tokenizer in any order.
+/// the lowest ids, so the same text gives the same tokenizer in any order. `training.json` beside it says how much was
+/// counted.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerTrain {
@@ -32,6 +33,10 @@ pub struct TokenizerTrain {
     /// Training stops when the best pair occurs less often than this.
     #[serde(default = "default_minimum")]
     pub minimum_pair_count: u64,
+    /// Distinct pre-tokens that are kept while counting: ten million are about a gigabyte. Past it the rarer half is
+    /// dropped, in each split and in their sum, and `training.json` counts what was.
+    #[serde(default = "default_maximum")]
+    pub max_pretokens: usize,
     /// Special tokens, in the order of their ids. The first is BOS, which begins every document.
     #[serde(default = "default_specials")]
     pub special_tokens: Vec<String>,
@@ -45,13 +50,17 @@ fn default_pattern() -> String {
     "cl100k".into()
 }
 
+fn default_maximum() -> usize {
+    MAX_PRETOKENS
+}
+
 fn default_minimum() -> u64 {
     2
 }
 
 impl StageConfig for TokenizerTrain {
     const KIND: &'static str = "tokenizer_train";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SHAPE: Shape = Shape::Gather;
     const REASONS: &'static [Reason] = &[];
 
@@ -69,17 +78,27 @@ impl StageConfig for TokenizerTrain {
                 self.special_tokens.len()
             )));
         }
+        if self.max_pretokens < 1_000 {
+            return Err(StageError::Config(format!(
+                "`max_pretokens = {}` is too small to learn from: at least 1000, ten million are usual",
+                self.max_pretokens
+            )));
+        }
         let options = TrainOptions {
             vocab_size: self.vocab_size,
             specials: self.special_tokens.clone(),
             minimum_pair_count: self.minimum_pair_count,
         };
-        Ok(Runtime::Gather(Box::new(Trainer { pattern, options })))
+        Ok(Runtime::Gather(Box::new(Trainer {
+            counts: PretokenCounts::with_limit(pattern, self.max_pretokens),
+            options,
+        })))
     }
 }
 
 struct Trainer {
-    pattern: Pattern,
+    /// Empty.
+    counts: PretokenCounts,
     options: TrainOptions,
 }
 
@@ -87,11 +106,11 @@ const COUNTS: &str = "counts.bin";
 
 impl Gather for Trainer {
     fn open(&self, folder: &Path, _: &Artefacts) -> Result<Box<dyn PartWriter>, StageError> {
-        Ok(Box::new(Counter { path: folder.join(COUNTS), counts: PretokenCounts::new(self.pattern.clone()) }))
+        Ok(Box::new(Counter { path: folder.join(COUNTS), counts: self.counts.clone() }))
     }
 
     fn gather(&self, parts: &[PathBuf], folder: &Path, _: &Artefacts) -> Result<(), StageError> {
-        let mut all = PretokenCounts::new(self.pattern.clone());
+        let mut all = self.counts.clone();
         for part in parts {
             let path = part.join(COUNTS);
             let file = File::open(&path).map_err(|error| failed(&path, &error))?;
@@ -101,8 +120,29 @@ impl Gather for Trainer {
         }
         let tokenizer = train(&all, &self.options).map_err(|error| StageError::Engine(error.to_string()))?;
         let path = folder.join("tokenizer.json");
-        tokenizer.save(&path).map_err(|error| failed(&path, &error))
+        tokenizer.save(&path).map_err(|error| failed(&path, &error))?;
+        let summary = Summary {
+            pretokens: all.len(),
+            occurrences: all.occurrences(),
+            dropped_occurrences: all.dropped(),
+            merges: tokenizer.n_merges(),
+        };
+        let path = folder.join("training.json");
+        let file = File::create(&path).map_err(|error| failed(&path, &error))?;
+        serde_json::to_writer_pretty(file, &summary).map_err(|error| failed(&path, &error))
     }
+}
+
+/// What the merges were learnt from.
+#[derive(Serialize)]
+struct Summary {
+    /// Distinct pre-tokens that were still counted at the end.
+    pretokens: usize,
+    /// How often they occur.
+    occurrences: u64,
+    /// Occurrences of pre-tokens dropped because of `max_pretokens`.
+    dropped_occurrences: u64,
+    merges: usize,
 }
 
 struct Counter {

@@ -49,6 +49,26 @@ pub fn lower(text: &[u8], at: usize) -> usize {
     run(text, at, |word| within(word, b'a', b'z'))
 }
 
+/// The end of `[A-Z]*[a-z]*` at `at`, most often after reading eight bytes once.
+#[inline]
+pub fn upper_then_lower(text: &[u8], at: usize) -> usize {
+    let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
+        return lower(text, upper(text, at));
+    };
+    let word = u64::from_le_bytes(*word);
+    let not_upper = within(word, b'A', b'Z') ^ HIGH;
+    // The lowest bit, negated, covers all from there on; nothing where all eight are upper case.
+    let after_upper = (not_upper & not_upper.wrapping_neg()).wrapping_neg();
+    let others = (within(word, b'a', b'z') ^ HIGH) & after_upper;
+    if others != 0 {
+        at + others.trailing_zeros() as usize / 8
+    } else if after_upper != 0 {
+        lower(text, at + 8)
+    } else {
+        lower(text, upper(text, at + 8))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +89,9 @@ mod tests {
                             assert_eq!(letters(&text, at), plain(&text, at, u8::is_ascii_alphabetic));
                             assert_eq!(upper(&text, at), plain(&text, at, u8::is_ascii_uppercase));
                             assert_eq!(lower(&text, at), plain(&text, at, u8::is_ascii_lowercase));
+                            let after_upper = plain(&text, at, u8::is_ascii_uppercase);
+                            let end = plain(&text, after_upper, u8::is_ascii_lowercase);
+                            assert_eq!(upper_then_lower(&text, at), end);
                         }
                     }
                 }

@@ -1,9 +1,10 @@
 //! How often does each pre-token occur? The only thing that training needs to know of a corpus.
 //!
-//! Counts add up: each task counts its own documents, and the sum is the same in any order. The file form is sorted, so
-//! that equal counts are equal bytes.
+//! Counts add up: each task counts its own documents, and the sum is the same in any order, as long as the number of
+//! distinct pre-tokens stays below its limit. The file form is sorted, so that equal counts are equal bytes.
 
 use crate::{Pattern, TokenizerError};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{Read, Write};
@@ -15,7 +16,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 /// it. No useful token is this long, so that only the few pairs across a cut go uncounted. Encoding has no such limit.
 pub const MAX_PRETOKEN_BYTES: usize = 256;
 
-const MAGIC: &[u8; 8] = b"GMPTOK01";
+/// Distinct pre-tokens that are kept unless a caller says otherwise: about a gigabyte.
+pub const MAX_PRETOKENS: usize = 10_000_000;
+
+const MAGIC: &[u8; 8] = b"GMPTOK02";
 const FORMAT: &str = "pre-token counts file";
 
 /// Counts of distinct pre-tokens, with the pattern that cut them.
@@ -23,12 +27,23 @@ const FORMAT: &str = "pre-token counts file";
 pub struct PretokenCounts {
     pattern: Pattern,
     counts: HashMap<Box<[u8]>, u64, BuildHasherDefault<BytesHasher>>,
+    limit: usize,
+    dropped: u64,
 }
 
 impl PretokenCounts {
-    /// No counts yet.
+    /// No counts yet; at most [`MAX_PRETOKENS`] will be kept.
     pub fn new(pattern: Pattern) -> Self {
-        Self { pattern, counts: HashMap::default() }
+        Self::with_limit(pattern, MAX_PRETOKENS)
+    }
+
+    /// No counts yet. Whenever more than `limit` distinct pre-tokens are there after a document or a merge, the less
+    /// frequent half of them is dropped, so that memory stays bounded on a corpus of any size.
+    ///
+    /// What is dropped depends on the documents and the order in which counts are added, never on time or threads. A
+    /// pre-token that is frequent everywhere is never among them; one whose occurrences lie far apart may lose some.
+    pub fn with_limit(pattern: Pattern, limit: usize) -> Self {
+        Self { pattern, counts: HashMap::default(), limit, dropped: 0 }
     }
 
     /// The pattern that cuts documents into pre-tokens.
@@ -46,6 +61,25 @@ impl PretokenCounts {
                 piece = tail;
             }
             bump(counts, piece.as_bytes(), 1);
+        });
+        self.keep_to_limit();
+    }
+
+    /// Drops the less frequent half; of equally frequent ones those of higher hash, which favours no letter.
+    fn keep_to_limit(&mut self) {
+        if self.counts.len() <= self.limit {
+            return;
+        }
+        let order = |piece: &[u8], count: u64| (Reverse(count), xxh3_64(piece));
+        let mut orders: Vec<_> = self.counts.iter().map(|(piece, count)| order(piece, *count)).collect();
+        let (_, first_dropped, _) = orders.select_nth_unstable(self.limit / 2);
+        let first_dropped = *first_dropped;
+        self.counts.retain(|piece, count| {
+            let kept = order(piece, *count) < first_dropped;
+            if !kept {
+                self.dropped = self.dropped.saturating_add(*count);
+            }
+            kept
         });
     }
 
@@ -70,6 +104,8 @@ impl PretokenCounts {
             let total = self.counts.entry(piece).or_insert(0);
             *total = total.saturating_add(count);
         }
+        self.dropped = self.dropped.saturating_add(other.dropped);
+        self.keep_to_limit();
         Ok(())
     }
 
@@ -88,6 +124,16 @@ impl PretokenCounts {
         self.counts.get(piece).copied().unwrap_or(0)
     }
 
+    /// Occurrences of the pre-tokens that are still counted.
+    pub fn occurrences(&self) -> u64 {
+        self.counts.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Occurrences that were dropped because of the limit.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// All pre-tokens with their counts, sorted by their bytes.
     pub fn sorted(&self) -> Vec<(&[u8], u64)> {
         let mut sorted: Vec<_> = self.counts.iter().map(|(piece, count)| (&**piece, *count)).collect();
@@ -95,12 +141,13 @@ impl PretokenCounts {
         sorted
     }
 
-    /// Writes the counts, sorted: magic, pattern, number of entries, then (length u32, bytes, count u64) each, then the
+    /// Writes the counts, sorted: magic, pattern, dropped occurrences, number of entries, then (length u32, bytes, count u64) each, then the
     /// xxh3 of all that; integers are little-endian. Equal counts give equal bytes.
     pub fn write_to(&self, writer: impl Write) -> std::io::Result<()> {
         let mut out = HashingWriter { inner: writer, hash: Xxh3::new() };
         out.write_all(MAGIC)?;
         out.write_bytes(self.pattern.regex().as_bytes())?;
+        out.write_all(&self.dropped.to_le_bytes())?;
         out.write_all(&(self.counts.len() as u64).to_le_bytes())?;
         for (piece, count) in self.sorted() {
             out.write_bytes(piece)?;
@@ -121,7 +168,7 @@ impl PretokenCounts {
         let truncated = || TokenizerError::format(FORMAT, format!("it ends early, at byte {}", bytes.len()));
         let (body, digest) = bytes.split_last_chunk::<8>().ok_or_else(truncated)?;
         if !body.starts_with(MAGIC) {
-            return Err(TokenizerError::format(FORMAT, "it does not begin with `GMPTOK01`"));
+            return Err(TokenizerError::format(FORMAT, "it does not begin with `GMPTOK02`"));
         }
         if xxh3_64(body) != u64::from_le_bytes(*digest) {
             return Err(TokenizerError::format(
@@ -132,7 +179,8 @@ impl PretokenCounts {
         let mut rest = &body[MAGIC.len()..];
         let regex = take_bytes(&mut rest).ok_or_else(truncated)?;
         let regex = std::str::from_utf8(regex).map_err(|e| TokenizerError::format(FORMAT, e.to_string()))?;
-        let mut this = Self::new(Pattern::custom(regex)?);
+        let mut this = Self::with_limit(Pattern::custom(regex)?, usize::MAX);
+        this.dropped = take_u64(&mut rest).ok_or_else(truncated)?;
         for _ in 0..take_u64(&mut rest).ok_or_else(truncated)? {
             let piece = take_bytes(&mut rest).ok_or_else(truncated)?;
             bump(&mut this.counts, piece, take_u64(&mut rest).ok_or_else(truncated)?);
@@ -244,9 +292,26 @@ mod tests {
     fn the_file_layout_is_fixed() {
         let mut one = PretokenCounts::new(Pattern::custom("x").unwrap());
         one.add("x");
-        let mut expected = b"GMPTOK01\x01\0\0\0x\x01\0\0\0\0\0\0\0\x01\0\0\0x\x01\0\0\0\0\0\0\0".to_vec();
+        let mut expected =
+            b"GMPTOK02\x01\0\0\0x\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0x\x01\0\0\0\0\0\0\0".to_vec();
         expected.extend(xxh3_64(&expected).to_le_bytes());
         assert_eq!(bytes(&one), expected);
+    }
+
+    #[test]
+    fn past_the_limit_the_rarer_half_is_dropped_and_its_occurrences_are_counted() {
+        let mut counts = PretokenCounts::with_limit(Pattern::gpt2(), 4);
+        counts.add("a a a b b b c c d");
+        // `a` without its space is one more; five are too many.
+        assert_eq!((counts.len(), counts.count(b" a"), counts.count(b" b")), (2, 2, 3));
+        assert_eq!((counts.occurrences(), counts.dropped()), (5, 4));
+        let mut sum = PretokenCounts::with_limit(Pattern::gpt2(), 3);
+        sum.merge(counts.clone()).unwrap();
+        assert_eq!(sum.sorted(), counts.sorted());
+        sum.merge(super::tests::counts(&[" x x", " y"])).unwrap();
+        assert_eq!((sum.count(b" b"), sum.len(), sum.occurrences() + sum.dropped()), (3, 1, 12));
+        let back = PretokenCounts::read_from(&bytes(&sum)[..]).unwrap();
+        assert_eq!((back.sorted(), back.dropped()), (sum.sorted(), sum.dropped()));
     }
 
     #[test]

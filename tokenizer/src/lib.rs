@@ -41,7 +41,7 @@ mod tokenizer;
 mod train;
 mod unicode;
 
-pub use counts::{MAX_PRETOKEN_BYTES, PretokenCounts};
+pub use counts::{MAX_PRETOKEN_BYTES, MAX_PRETOKENS, PretokenCounts};
 pub use error::TokenizerError;
 pub use special::{BOS, DEFAULT_SPECIALS, default_specials};
 pub use split::Pattern;

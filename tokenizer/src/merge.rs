@@ -24,52 +24,41 @@ const NONE: u32 = MAX_RANKS as u32;
 
 const FREE: u64 = u64::MAX;
 
-/// Which pairs merge: (left id, right id) to rank, and rank to the resulting id. Open addressing with linear probing, at
-/// most half full, 8 bytes a slot: looking pairs up is what merging waits for, and tables larger than a core's cache
-/// make it wait longer.
+/// So many pairs of the lowest ranks, which most text merges, have a table of their own: half a megabyte, which stays in
+/// a core's cache. Looking pairs up is what merging waits for.
+const FREQUENT: usize = 1 << 15;
+
+/// Which pairs merge: (left id, right id) to rank, and rank to the resulting id.
 #[derive(Debug, Clone)]
 pub struct PairTable {
-    /// `left << 43 | right << 22 | rank`
-    slots: Vec<u64>,
-    shift: u32,
+    frequent: Slots,
+    rare: Slots,
+    /// A bit for each of many hashes, 1 where a rare pair has it: most pairs merge at no rank, and end here.
+    maybe_rare: Vec<u64>,
+    maybe_shift: u32,
     /// The id that a merge of this rank makes.
-    merged: Vec<u32>,
+    merged: Merged,
     /// Ranks of the pairs of single bytes, at `left << 8 | right`: every piece begins with these.
     of_bytes: Vec<u32>,
     byte_ids: [u32; 256],
 }
 
-impl PairTable {
-    /// A table of `(left, right, rank, id)`, below [`MAX_IDS`] and [`MAX_RANKS`]. The first of equal pairs stays.
-    /// `byte_ids` are the tokens of single bytes.
-    pub fn new(merges: impl ExactSizeIterator<Item = (u32, u32, u32, u32)>, byte_ids: &[u32; 256]) -> Self {
-        let bits = (merges.len() * 2).next_power_of_two().trailing_zeros().max(1);
-        let mut table = Self {
-            slots: vec![FREE; 1 << bits],
-            shift: 64 - bits,
-            merged: Vec::new(),
-            of_bytes: Vec::new(),
-            byte_ids: *byte_ids,
-        };
-        for (left, right, rank, id) in merges {
-            let slot = table.slot(key(left, right));
-            if table.slots[slot] == FREE {
-                table.slots[slot] = key(left, right) << RANK_BITS | rank as u64;
-                let least = rank as usize + 1;
-                if table.merged.len() < least {
-                    table.merged.resize(least, u32::MAX);
-                }
-                table.merged[rank as usize] = id;
-            }
-        }
-        let pairs = byte_ids.iter().flat_map(|left| byte_ids.iter().map(|right| table.get(*left, *right)));
-        table.of_bytes = pairs.collect();
-        table
+/// Open addressing with linear probing, at most half full, 8 bytes a slot: `left << 43 | right << 22 | rank`.
+#[derive(Debug, Clone)]
+struct Slots {
+    slots: Vec<u64>,
+    shift: u32,
+}
+
+impl Slots {
+    fn with_room(pairs: usize) -> Self {
+        let bits = (pairs * 2).next_power_of_two().trailing_zeros().max(1);
+        Self { slots: vec![FREE; 1 << bits], shift: 64 - bits }
     }
 
     #[inline]
-    fn slot(&self, key: u64) -> usize {
-        let mut slot = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize;
+    fn slot(&self, key: u64, hash: u64) -> usize {
+        let mut slot = (hash >> self.shift) as usize;
         while self.slots[slot] >> RANK_BITS != key && self.slots[slot] != FREE {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
@@ -78,8 +67,99 @@ impl PairTable {
 
     /// The rank of a pair, or [`NONE`]: the low bits of a free slot.
     #[inline]
+    fn get(&self, key: u64, hash: u64) -> u32 {
+        self.slots[self.slot(key, hash)] as u32 & NONE
+    }
+
+    fn insert(&mut self, key: u64, hash: u64, rank: u32) {
+        let slot = self.slot(key, hash);
+        self.slots[slot] = key << RANK_BITS | rank as u64;
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Merged {
+    /// The rank and this: tokens were given ids in the order of their merges, as in every published vocabulary. It saves
+    /// a look into memory in each merge.
+    InOrder(u32),
+    /// By rank.
+    Listed(Vec<u32>),
+}
+
+impl Merged {
+    /// Of (rank, id).
+    fn new(merges: &[(u32, u32)]) -> Self {
+        if let Some(offset) = merges.first().and_then(|(rank, id)| id.checked_sub(*rank))
+            && merges.iter().all(|(rank, id)| rank + offset == *id)
+        {
+            return Self::InOrder(offset);
+        }
+        let mut ids = vec![u32::MAX; merges.iter().map(|(rank, _)| *rank as usize + 1).max().unwrap_or(0)];
+        for (rank, id) in merges {
+            ids[*rank as usize] = *id;
+        }
+        Self::Listed(ids)
+    }
+
+    #[inline]
+    fn id(&self, rank: u32) -> u32 {
+        match self {
+            Self::InOrder(offset) => rank + offset,
+            Self::Listed(ids) => ids[rank as usize],
+        }
+    }
+}
+
+impl PairTable {
+    /// A table of `(left, right, rank, id)`, below [`MAX_IDS`] and [`MAX_RANKS`], the lowest ranks first. The first of
+    /// equal pairs stays. `byte_ids` are the tokens of single bytes.
+    pub fn new(merges: impl ExactSizeIterator<Item = (u32, u32, u32, u32)>, byte_ids: &[u32; 256]) -> Self {
+        let rare = merges.len().saturating_sub(FREQUENT);
+        let maybe_bits = (rare * 8).next_power_of_two().trailing_zeros().max(6);
+        let mut table = Self {
+            frequent: Slots::with_room(merges.len().min(FREQUENT)),
+            rare: Slots::with_room(rare),
+            maybe_rare: vec![0; 1 << (maybe_bits - 6)],
+            maybe_shift: 64 - maybe_bits,
+            merged: Merged::InOrder(0),
+            of_bytes: Vec::new(),
+            byte_ids: *byte_ids,
+        };
+        let mut merged = Vec::with_capacity(merges.len());
+        for (left, right, rank, id) in merges {
+            if table.get(left, right) != NONE {
+                continue;
+            }
+            let (key, hash) = key_and_hash(left, right);
+            if merged.len() < FREQUENT {
+                table.frequent.insert(key, hash, rank);
+            } else {
+                table.rare.insert(key, hash, rank);
+                let bit = hash >> table.maybe_shift;
+                table.maybe_rare[bit as usize / 64] |= 1 << (bit % 64);
+            }
+            merged.push((rank, id));
+        }
+        table.merged = Merged::new(&merged);
+        let pairs = byte_ids.iter().flat_map(|left| byte_ids.iter().map(|right| table.get(*left, *right)));
+        table.of_bytes = pairs.collect();
+        table
+    }
+
+    /// The rank of a pair, or [`NONE`].
+    #[inline]
     fn get(&self, left: u32, right: u32) -> u32 {
-        self.slots[self.slot(key(left, right))] as u32 & NONE
+        let (key, hash) = key_and_hash(left, right);
+        let rank = self.frequent.get(key, hash);
+        if rank != NONE {
+            return rank;
+        }
+        let bit = hash >> self.maybe_shift;
+        if self.maybe_rare[bit as usize / 64] >> (bit % 64) & 1 == 0 {
+            NONE
+        } else {
+            self.rare.get(key, hash)
+        }
     }
 
     #[inline]
@@ -89,8 +169,9 @@ impl PairTable {
 }
 
 #[inline]
-fn key(left: u32, right: u32) -> u64 {
-    (left as u64) << ID_BITS | right as u64
+fn key_and_hash(left: u32, right: u32) -> (u64, u64) {
+    let key = (left as u64) << ID_BITS | right as u64;
+    (key, key.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 /// Appends the tokens of `piece`.
@@ -130,7 +211,7 @@ fn merge_by_scanning<const N: usize>(pairs: &PairTable, piece: &[u8], out: &mut 
         let at = (best & (SCAN_BYTES as u32 - 1)) as usize;
         // A merge has a token on its right.
         let right = after(live, at).expect("a pair that merges has a right token");
-        ids[at] = pairs.merged[rank as usize];
+        ids[at] = pairs.merged.id(rank);
         live &= !(1 << right);
         merges[right] = NO_MERGE;
         merges[at] = after(live, at)
@@ -176,7 +257,7 @@ fn merge_by_heap(pairs: &PairTable, piece: &[u8], out: &mut Vec<u32>) {
         }
         let right = next[at as usize];
         let after = next[right as usize];
-        ids[at as usize] = pairs.merged[rank as usize];
+        ids[at as usize] = pairs.merged.id(rank);
         ranks[right as usize] = NONE;
         next[at as usize] = after;
         if after < len {

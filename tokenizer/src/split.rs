@@ -347,20 +347,23 @@ fn o200k(classes: &Classes, text: &[u8], at: usize) -> usize {
         return contraction_any_case(text, end).unwrap_or(end);
     }
     let (class, len) = classes.at(text, at);
-    // `[^\r\n\p{L}\p{N}]?` first tries to take a character, then to do without it.
-    let after_sign = (class & (LETTER | NUMBER | NEWLINE) == 0).then_some(at + len);
-    let word = after_sign
-        .and_then(|start| ends_lower(classes, text, start))
-        .or_else(|| ends_lower(classes, text, at))
-        .or_else(|| after_sign.and_then(|start| begins_upper(classes, text, start)))
-        .or_else(|| begins_upper(classes, text, at));
-    if let Some(end) = word {
-        return contraction_any_case(text, end).unwrap_or(end);
+    let (next, _) = classes.at(text, at + len);
+    if (class | next) & (UPPER | LOWER) != 0 {
+        // `[^\r\n\p{L}\p{N}]?` first tries to take a character, then to do without it.
+        let after_sign = (class & (LETTER | NUMBER | NEWLINE) == 0).then_some(at + len);
+        let word = after_sign
+            .and_then(|start| ends_lower(classes, text, start))
+            .or_else(|| ends_lower(classes, text, at))
+            .or_else(|| after_sign.and_then(|start| begins_upper(classes, text, start)))
+            .or_else(|| begins_upper(classes, text, at));
+        if let Some(end) = word {
+            return contraction_any_case(text, end).unwrap_or(end);
+        }
     }
     if class & NUMBER != 0 {
         return digits(classes, text, at, 3);
     }
-    if class & OTHER != 0 || text[at] == b' ' && classes.at(text, at + 1).0 & OTHER != 0 {
+    if class & OTHER != 0 || text[at] == b' ' && next & OTHER != 0 {
         let mut end = run(classes, text, at + len, OTHER);
         while let Some(b'\r' | b'\n' | b'/') = text.get(end) {
             end += 1;
@@ -374,7 +377,7 @@ fn o200k(classes: &Classes, text: &[u8], at: usize) -> usize {
 #[inline]
 fn ascii_word(text: &[u8], at: usize) -> Option<usize> {
     let start = at + (text[at] == b' ') as usize;
-    let end = ascii::lower(text, ascii::upper(text, start));
+    let end = ascii::upper_then_lower(text, start);
     let ends_here = text.get(end).is_none_or(u8::is_ascii);
     (end > start && ends_here).then_some(end)
 }

@@ -1,7 +1,7 @@
 //! tiktoken rank files: a line a token, its bytes in base64, then its rank.
 //!
 //! tiktoken merges whatever adjacent pair makes a token, lowest rank first. Here that is a list of merges like any
-//! other: every cut of every token into two tokens is one, at the rank of the whole.
+//! other, at most one a token, at the rank of the token.
 
 use crate::counts::BytesHasher;
 use crate::merge::MAX_IDS;
@@ -107,23 +107,55 @@ impl Tokenizer {
         pattern: Pattern,
         specials: &[(&str, u32)],
     ) -> Result<Self, TokenizerError> {
-        let ids: HashMap<&[u8], u32, BuildHasherDefault<BytesHasher>> = tokens
-            .iter()
-            .zip(0..)
-            .filter(|(token, _)| !token.is_empty())
-            .map(|(token, id)| (&token[..], id))
-            .collect();
-        let mut merges = Vec::new();
-        for (token, rank) in tokens.iter().zip(0..) {
-            for cut in 1..token.len() {
-                if let (Some(&left), Some(&right)) = (ids.get(&token[..cut]), ids.get(&token[cut..])) {
-                    merges.push(Merge { rank, left, right, id: rank });
-                }
-            }
-        }
+        let merges = last_merges(&tokens);
         let specials = specials.iter().map(|(name, id)| ((*name).to_owned(), *id)).collect();
         Self::new(Parts { pattern, tokens, merges, whole_piece_first: true, specials }, FORMAT)
     }
+}
+
+/// The last merge of each token when its bytes alone are merged; none where they do not become the token.
+///
+/// No other cut of it ever merges: whatever stands around a token, the merges inside its bytes are those that its bytes
+/// alone go through, in the same order, for a merge across their ends would keep the token from being made.
+fn last_merges(tokens: &[Vec<u8>]) -> Vec<Merge> {
+    let ids: HashMap<&[u8], u32, BuildHasherDefault<BytesHasher>> = tokens
+        .iter()
+        .zip(0..)
+        .filter(|(token, _)| !token.is_empty())
+        .map(|(token, id)| (&token[..], id))
+        .collect();
+    let mut merges = Vec::with_capacity(tokens.len());
+    let (mut ends, mut ranks) = (Vec::new(), Vec::new());
+    for (token, id) in tokens.iter().zip(0..).filter(|(token, _)| token.len() > 1) {
+        // Part `i` ends at `ends[i]`; `ranks[i]` is that of it and the next together.
+        ends.clear();
+        ends.extend(1..=token.len());
+        let rank = |ends: &[usize], i: usize| {
+            let start = if i == 0 { 0 } else { ends[i - 1] };
+            ends.get(i + 1).and_then(|end| ids.get(&token[start..*end])).copied().unwrap_or(u32::MAX)
+        };
+        ranks.clear();
+        ranks.extend((0..token.len()).map(|i| rank(&ends, i)));
+        while ends.len() > 2 {
+            let (at, least) =
+                ranks.iter().enumerate().min_by_key(|(_, rank)| **rank).expect("more than two parts");
+            if *least == u32::MAX {
+                break;
+            }
+            ends.remove(at);
+            ranks.remove(at);
+            ranks[at] = rank(&ends, at);
+            if at > 0 {
+                ranks[at - 1] = rank(&ends, at - 1);
+            }
+        }
+        if let [cut, _] = ends[..]
+            && let (Some(&left), Some(&right)) = (ids.get(&token[..cut]), ids.get(&token[cut..]))
+        {
+            merges.push(Merge { rank: id, left, right, id });
+        }
+    }
+    merges
 }
 
 /// The tokens of a file, by rank.
@@ -193,6 +225,47 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// tiktoken's rule word for word: the two adjacent parts whose bytes together have the lowest rank, whatever they are.
+    fn by_ranks(tokens: &[Vec<u8>], piece: &[u8]) -> Vec<u32> {
+        let rank = |bytes: &[u8]| tokens.iter().position(|token| token == bytes).map(|rank| rank as u32);
+        if let Some(id) = rank(piece) {
+            return vec![id];
+        }
+        let mut parts: Vec<Vec<u8>> = piece.iter().map(|byte| vec![*byte]).collect();
+        while let Some((_, at)) =
+            (1..parts.len()).filter_map(|i| Some((rank(&[&parts[i - 1][..], &parts[i]].concat())?, i))).min()
+        {
+            let right = parts.remove(at);
+            parts[at - 1].extend(right);
+        }
+        parts.iter().map(|part| rank(part).unwrap()).collect()
+    }
+
+    proptest! {
+        /// Also where a token comes before the tokens that it is made of.
+        #[test]
+        fn one_merge_a_token_is_enough(
+            longer in proptest::collection::hash_set("[abc]{2,6}", 0..24),
+            order in any::<proptest::sample::Index>(),
+            pieces in proptest::collection::vec("[abc]{1,80}", 1..8),
+        ) {
+            let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+            let mut longer: Vec<String> = longer.into_iter().collect();
+            longer.sort();
+            if !longer.is_empty() {
+                let middle = order.index(longer.len());
+                longer.rotate_left(middle);
+            }
+            tokens.extend(longer.into_iter().map(String::into_bytes));
+            let pattern = Pattern::custom("(?s).+").unwrap();
+            let tokenizer = Tokenizer::from_ranks(tokens.clone(), pattern, &[]).unwrap();
+            for piece in pieces {
+                prop_assert_eq!(tokenizer.encode(&piece), by_ranks(&tokens, piece.as_bytes()), "{}", piece);
+            }
+        }
+    }
 
     #[test]
     fn base64_of_the_rfc() {

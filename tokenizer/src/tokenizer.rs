@@ -1,6 +1,6 @@
 //! The trained thing: text to ids and back.
 
-use crate::cache::{self, Cache, SHORT_BYTES};
+use crate::cache::{self, Cache, Piece, SHORT_BYTES};
 use crate::merge::{MAX_IDS, MAX_RANKS, PairTable, merge_piece};
 use crate::special::BOS_NAMES;
 use crate::{Pattern, TokenizerError};
@@ -27,6 +27,9 @@ pub(crate) struct Parts {
     pub whole_piece_first: bool,
     pub specials: Vec<(String, u32)>,
 }
+
+/// So many pieces are cut before they are looked up.
+const AHEAD: usize = 16;
 
 static TOKENIZERS: AtomicU64 = AtomicU64::new(0);
 
@@ -129,7 +132,17 @@ impl Tokenizer {
     pub fn encode_into(&self, text: &str, ids: &mut Vec<u32>) {
         Cache::with(self.number, |cache| {
             let bytes = text.as_bytes();
-            self.parts.pattern.for_each_span(text, |at, end| cache.encode(self, bytes, at, end, ids));
+            let mut waiting = [Piece::default(); AHEAD];
+            let mut n = 0;
+            self.parts.pattern.for_each_span(text, |at, end| {
+                waiting[n] = cache.ahead(bytes, at, end);
+                n += 1;
+                if n == AHEAD {
+                    waiting.iter().for_each(|piece| cache.encode(self, bytes, *piece, ids));
+                    n = 0;
+                }
+            });
+            waiting[..n].iter().for_each(|piece| cache.encode(self, bytes, *piece, ids));
         });
     }
 

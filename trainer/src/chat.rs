@@ -10,9 +10,9 @@ use crate::checkpoint::Checkpoint;
 use crate::config::SampleConfig;
 use crate::conversations::Conversations;
 use crate::generate::choose;
-use crate::model::{Cache, Model, Weights};
+use crate::model::{Model, Weights};
 use crate::random::Random;
-use crate::step::token_tensor;
+use crate::reader::Reader;
 use crate::tools::{self, Ran};
 
 /// A chat model that can answer.
@@ -73,13 +73,11 @@ impl ChatModel<'_> {
             "the conversation has {} tokens, and the model reads {context}: nothing is left for an answer",
             prompt.len()
         );
-        let device = self.weights.0[0].device();
-        let mut cache = Cache::default();
+        let mut reader = Reader::new(self.model, self.weights);
         let mut unread = prompt.to_vec();
         let mut ids = Vec::new();
         while ids.len() < config.tokens && prompt.len() + ids.len() < context {
-            let tokens = token_tensor(&unread, 1, unread.len(), &device);
-            let logits = self.model.last_logits(self.weights, tokens, &mut cache);
+            let logits = reader.next_logits(&unread, 1, &[]).remove(0);
             let id = choose(&logits, config, random);
             if id == self.format.end() {
                 return Ok(Answer { ids, end: End::Turn });

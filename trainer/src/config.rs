@@ -7,7 +7,7 @@ use gristmill_corpus::pack_plan::{MixtureSource, Packing};
 use gristmill_tokenizer::conversation::Template;
 use serde::{Deserialize, Serialize};
 
-use crate::depth;
+use crate::{depth, muon};
 
 /// One training run, as written in a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +90,10 @@ impl FineTuneConfig {
         config.sample.check()?;
         if let Some(lora) = &config.lora {
             ensure!(
+                config.train.optimizer == OptimizerKind::AdamW,
+                "train.optimizer = \"muon\": adapters are learnt by adamw; leave it out, or leave [lora] out"
+            );
+            ensure!(
                 (1..=1 << 16).contains(&lora.rank),
                 "lora.rank = {}: must be 1 to {}; 8 is usual",
                 lora.rank,
@@ -115,7 +119,30 @@ pub enum ModelKind {
     Llama3,
 }
 
-/// Which GELU `gpt2` computes.
+/// What an MLP computes between its matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// x Φ(x), or what `gelu` says.
+    Gelu,
+    /// The square of max(x, 0) (So et al. 2021), as nanochat.
+    Relu2,
+    /// SiLU of one matrix times another (Shazeer 2020): three matrices instead of two.
+    #[serde(rename = "swiglu")]
+    SwiGlu,
+}
+
+impl std::fmt::Display for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gelu => "gelu",
+            Self::Relu2 => "relu2",
+            Self::SwiGlu => "swiglu",
+        })
+    }
+}
+
+/// Which GELU is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gelu {
@@ -144,15 +171,26 @@ pub struct ModelConfig {
     pub width: usize,
     /// Longest sequence, in tokens.
     pub context: usize,
-    /// Width inside the MLP. Default: 4 x width (`gpt2`); 8/3 x width rounded up to a multiple of 32
-    /// (`llama3`), which costs the same, because SwiGLU has three matrices instead of two.
+    /// Width inside the MLP. Default: 4 x width; for `swiglu` 8/3 x width rounded up to a multiple of 32, which costs the
+    /// same, because it has three matrices instead of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mlp_width: Option<usize>,
-    /// One matrix for both the embedding and the output. Default: true for `gpt2` (which has no other
-    /// form), false for `llama3`.
+    /// What the MLP computes between its matrices: `gelu`, `relu2` or `swiglu`. Default: `gelu` for `gpt2`, `swiglu` for
+    /// `llama3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// Divides every query and key, after its rotation, by its root mean square, without weights (Henry et al. 2020), as
+    /// nanochat: scores cannot grow beyond the square root of a head's width.
+    #[serde(default)]
+    pub qk_norm: bool,
+    /// Bends the logits z into softcap · tanh(z / softcap), so that none leaves ±softcap (Gemma 2; nanochat takes 15).
+    /// Default: not bent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softcap: Option<f64>,
+    /// One matrix for both the embedding and the output. Default: true for `gpt2`, false for `llama3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied: Option<bool>,
-    /// Which GELU, `gpt2` only.
+    /// Which GELU, where `activation` is one.
     #[serde(default)]
     pub gelu: Gelu,
     /// Base of the rotary frequencies, `llama3` only. Llama 3 uses 500,000 for its 8,192 tokens.
@@ -202,9 +240,17 @@ impl ModelConfig {
 
     /// Width inside the MLP, with the default filled in.
     pub fn mlp_width(&self) -> usize {
-        self.mlp_width.unwrap_or(match self.kind {
-            ModelKind::Gpt2 => 4 * self.width,
-            ModelKind::Llama3 => (8 * self.width).div_ceil(3).next_multiple_of(32),
+        self.mlp_width.unwrap_or(match self.activation() {
+            Activation::Gelu | Activation::Relu2 => 4 * self.width,
+            Activation::SwiGlu => (8 * self.width).div_ceil(3).next_multiple_of(32),
+        })
+    }
+
+    /// What the MLP computes between its matrices, with the default filled in.
+    pub fn activation(&self) -> Activation {
+        self.activation.unwrap_or(match self.kind {
+            ModelKind::Gpt2 => Activation::Gelu,
+            ModelKind::Llama3 => Activation::SwiGlu,
         })
     }
 
@@ -219,6 +265,7 @@ impl ModelConfig {
         Self {
             kv_heads: Some(self.kv_heads()),
             mlp_width: Some(self.mlp_width()),
+            activation: Some(self.activation()),
             tied: Some(self.tied()),
             ..self.clone()
         }
@@ -248,10 +295,6 @@ impl ModelConfig {
                     self.kv_heads() == self.heads,
                     "model.kv_heads = {}: gpt2 has no grouped queries; leave it out or use kind = \"llama3\"",
                     self.kv_heads()
-                );
-                ensure!(
-                    self.tied(),
-                    "model.tied = false: gpt2 ties its embeddings; leave it out or use kind = \"llama3\""
                 );
             }
             ModelKind::Llama3 => {
@@ -296,6 +339,12 @@ impl ModelConfig {
             self.rope_scaling.is_none() || self.kind == ModelKind::Llama3,
             "model.rope_scaling: gpt2 has learned positions; leave it out or use kind = \"llama3\""
         );
+        if let Some(cap) = self.softcap {
+            ensure!(
+                cap > 0.0 && cap.is_finite(),
+                "model.softcap = {cap}: must be positive, 15 to 30 is usual; leave it out for plain logits"
+            );
+        }
         ensure!(
             self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0,
             "model.norm_epsilon = {}: must lie between 0 and 1; 1e-5 is usual",
@@ -317,6 +366,60 @@ pub enum Schedule {
     Wsd,
 }
 
+/// What turns a gradient into a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// AdamW for all values (Loshchilov and Hutter 2019).
+    #[default]
+    AdamW,
+    /// Muon for the matrices inside the blocks (see [`crate::muon`]), AdamW for all else.
+    Muon,
+}
+
+/// In which numbers matrices are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    F32,
+    /// What a matrix product reads is rounded to bf16; sums, norms, softmax, loss, weights, gradients of weights and moments
+    /// are f32.
+    Bf16,
+}
+
+/// Values that share a learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Embeddings of tokens (also where they are the output matrix) and positions.
+    Embedding,
+    /// Matrices inside the blocks.
+    Matrix,
+    /// The output matrix, where it is not the embedding.
+    Head,
+    /// Norms and biases.
+    Scalar,
+}
+
+/// Highest learning rates of groups of values, where they are not `learning_rate`. All follow the same schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearningRates {
+    /// Of the embeddings of tokens (also where they are the output matrix) and positions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<f64>,
+    /// Of the matrices inside the blocks. Default under `muon`: 0.02.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrices: Option<f64>,
+    /// Of the output matrix, where it is not the embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<f64>,
+    /// Of norms and biases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scalars: Option<f64>,
+}
+
 /// Length, batch, optimiser and schedule of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -335,7 +438,16 @@ pub struct TrainConfig {
     pub packing: Packing,
     /// Forward passes that share one optimiser step; their gradient is divided by the tokens of all of them.
     pub accumulate: usize,
-    /// Highest learning rate, reached after the warm-up.
+    /// `adamw`, or `muon`: Muon for the matrices inside the blocks, AdamW for all else.
+    pub optimizer: OptimizerKind,
+    /// Muon's decay of the mean of gradients.
+    pub muon_momentum: f64,
+    /// `f32`, or `bf16`: what matrix products read is rounded to bf16, weights and moments stay f32.
+    pub precision: Precision,
+    /// Keep only the input of every block for the backward pass, which computes the rest again: less memory, a third more
+    /// arithmetic, the same bits.
+    pub checkpoint_activations: bool,
+    /// Highest learning rate, reached after the warm-up; `train.rates` has others by group.
     pub learning_rate: f64,
     /// The schedule ends at this share of `learning_rate`.
     pub min_learning_rate_ratio: f64,
@@ -345,7 +457,8 @@ pub struct TrainConfig {
     pub cooldown: f64,
     /// Steps over which the learning rate rises linearly from 0.
     pub warmup: u64,
-    /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions.
+    /// Decoupled weight decay, on matrices only: not on norms, biases, embeddings or positions. A step takes this times the
+    /// scheduled `learning_rate` away, whatever the group's own rate.
     pub weight_decay: f64,
     /// AdamW's decay of the mean of gradients.
     pub beta1: f64,
@@ -363,6 +476,16 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// At most so many tokens of the validation split are scored; 0 scores all of it.
     pub val_tokens: u64,
+    /// Steps between two lines on a standard error that is no terminal; 0 writes twenty in a run.
+    pub log_every: u64,
+    /// Highest learning rates by group: `embedding`, `matrices`, `head`, `scalars`. Default: `learning_rate`, and 0.02 for
+    /// `matrices` under `muon`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rates: LearningRates,
+}
+
+fn is_default(rates: &LearningRates) -> bool {
+    *rates == LearningRates::default()
 }
 
 impl Default for TrainConfig {
@@ -373,6 +496,10 @@ impl Default for TrainConfig {
             batch: 8,
             packing: Packing::BestFit,
             accumulate: 1,
+            optimizer: OptimizerKind::AdamW,
+            muon_momentum: 0.95,
+            precision: Precision::F32,
+            checkpoint_activations: false,
             learning_rate: 6e-4,
             min_learning_rate_ratio: 0.1,
             schedule: Schedule::Cosine,
@@ -387,6 +514,8 @@ impl Default for TrainConfig {
             eval_every: 250,
             checkpoint_every: 250,
             val_tokens: 0,
+            log_every: 0,
+            rates: LearningRates::default(),
         }
     }
 }
@@ -410,6 +539,20 @@ impl RunConfig {
 }
 
 impl TrainConfig {
+    /// Highest learning rate of a group, with its default filled in.
+    pub fn rate(&self, group: Group) -> f64 {
+        let own = match group {
+            Group::Embedding => self.rates.embedding,
+            Group::Matrix => self.rates.matrices,
+            Group::Head => self.rates.head,
+            Group::Scalar => self.rates.scalars,
+        };
+        own.unwrap_or(match (self.optimizer, group) {
+            (OptimizerKind::Muon, Group::Matrix) => muon::RATE,
+            _ => self.learning_rate,
+        })
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(self.steps >= 1, "train.steps = 0: nothing to do; it must be at least 1");
         if let Some(max_epochs) = self.max_epochs {
@@ -442,7 +585,17 @@ impl TrainConfig {
         ] {
             ensure!((0.0..=1.0).contains(&value), "train.{name} = {value}: must lie between 0 and 1");
         }
-        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+        let LearningRates { embedding, matrices, head, scalars } = self.rates;
+        let rates = [("embedding", embedding), ("matrices", matrices), ("head", head), ("scalars", scalars)];
+        for (name, rate) in rates {
+            ensure!(
+                rate.is_none_or(|rate| rate > 0.0 && rate < 10.0),
+                "train.rates.{name} = {}: must lie between 0 and 10",
+                rate.unwrap_or_default()
+            );
+        }
+        let betas = [("muon_momentum", self.muon_momentum), ("beta1", self.beta1), ("beta2", self.beta2)];
+        for (name, value) in betas {
             ensure!((0.0..1.0).contains(&value), "train.{name} = {value}: must be at least 0 and below 1");
         }
         ensure!(
@@ -650,8 +803,13 @@ mod tests {
         check("model.widht=16", "unknown field `widht`");
         check("train.steps=0", "train.steps = 0");
         check("train.beta2=1.0", "train.beta2 = 1");
+        check("train.rates.head=-1", "train.rates.head = -1");
+        check("train.rates.heads=1", "unknown field `heads`");
+        check("train.optimizer=sgd", "unknown variant `sgd`");
+        check("train.precision=f16", "unknown variant `f16`");
         check("sample.top_p=0.0", "sample.top_p = 0");
-        check("model.tied=false", "gpt2 ties its embeddings");
+        check("model.softcap=0", "model.softcap = 0: must be positive");
+        check("model.activation=relu", "unknown variant `relu`");
         check("train.learning_rate=nan", "train.learning_rate = NaN");
         check("nonsense", "expected key=value");
         check("model.kind.x=1", "`kind` is a value");

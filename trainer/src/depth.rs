@@ -10,6 +10,8 @@
 //! | `train.accumulate` | tokens a step over `train.batch` x `model.context` | `train.batch` is what fits into memory |
 //! | `train.steps` | tokens a run over tokens a step | |
 //! | `train.learning_rate` | 6e-4 x √(768 / width) | GPT-3's for 125 M; nanochat scales it by the root of the width |
+//! | `train.rates.matrices` | under `optimizer = "muon"` .02 at every depth | an orthogonal step changes what leaves a matrix as much at any width; see [`crate::muon`] |
+//! | other `train.rates` | as `train.learning_rate` | what Muon does not change, AdamW does as before |
 //! | `train.warmup` | 1 % of the steps | GPT-3: 375 M of 300 G tokens; more is harmless |
 
 use anyhow::{Context, Result, ensure};
@@ -53,7 +55,7 @@ fn whole(table: &mut Table, key: &str, derived: i64) -> Result<i64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::RunConfig;
+    use crate::config::{Group, RunConfig};
 
     #[test]
     fn depth_twelve_is_the_smallest_gpt2() {
@@ -79,6 +81,21 @@ mod tests {
         assert!(tokens(&deep) > tokens(&config));
         // The dial itself is another way to write the same run.
         assert_eq!(RunConfig::parse(&deep.to_toml().unwrap(), &[]).unwrap(), deep);
+    }
+
+    #[test]
+    fn muon_has_one_rate_at_every_depth() {
+        for depth in [2, 12] {
+            let text = format!("[model]\nkind = \"gpt2\"\ndepth = {depth}\n[train]\noptimizer = \"muon\"\n");
+            let train = RunConfig::parse(&text, &[]).unwrap().train;
+            assert!((train.rate(Group::Matrix) - 0.02).abs() < 1e-12);
+            let adamw = 6e-4 * (12.0 / f64::from(depth)).sqrt();
+            for group in [Group::Embedding, Group::Head, Group::Scalar] {
+                assert!((train.rate(group) - adamw).abs() < 1e-12);
+            }
+            let own = RunConfig::parse(&text, &["train.rates.matrices=0.01".into()]).unwrap().train;
+            assert!((own.rate(Group::Matrix) - 0.01).abs() < 1e-12);
+        }
     }
 
     #[test]

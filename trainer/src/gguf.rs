@@ -13,7 +13,8 @@ use half::f16;
 use serde_json::Value;
 
 use crate::checkpoint::transpose;
-use crate::config::{Gelu, ModelConfig, ModelKind};
+use crate::config::{Activation, Gelu, ModelConfig, ModelKind};
+use crate::huggingface::ensure_published;
 use crate::model::{Model, Parameter, rotary_frequencies};
 
 const ALIGNMENT: usize = 32;
@@ -233,6 +234,11 @@ pub fn write(
     tokenizer_json: Option<&[u8]>,
     precision: Precision,
 ) -> Result<Vec<String>> {
+    let (reader, activation) = match model.config.kind {
+        ModelKind::Gpt2 => ("llama.cpp's gpt2", Activation::Gelu),
+        ModelKind::Llama3 => ("llama.cpp's llama", Activation::SwiGlu),
+    };
+    ensure_published(&model.config, reader, &[activation])?;
     let mut remarks = Vec::new();
     let mut metadata = describe(model, precision);
     if model.config.kind == ModelKind::Gpt2 && model.config.gelu == Gelu::Erf {

@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::transpose;
-use crate::config::{Gelu, ModelConfig, ModelKind, RopeScaling, RunConfig};
+use crate::config::{Activation, Gelu, ModelConfig, ModelKind, RopeScaling, RunConfig};
 use crate::model::{Model, Parameter};
 
 const CONFIG: &str = "config.json";
@@ -218,7 +218,14 @@ fn gpt2_config(keys: &Keys<'_>) -> Result<ModelConfig> {
     keys.expect("scale_attn_weights", true)?;
     keys.expect("scale_attn_by_inverse_layer_idx", false)?;
     keys.expect("add_cross_attention", false)?;
-    keys.expect("tie_word_embeddings", true)?;
+    let (activation, gelu) = match keys.text("activation_function", "gelu_new")? {
+        "gelu" => (Activation::Gelu, Gelu::Erf),
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => (Activation::Gelu, Gelu::Tanh),
+        "relu2" => (Activation::Relu2, Gelu::default()),
+        other => {
+            bail!("`activation_function` is \"{other}\": expected \"gelu\", \"gelu_new\" or \"relu2\"")
+        }
+    };
     Ok(ModelConfig {
         kind: ModelKind::Gpt2,
         layers: keys.size("n_layer")?,
@@ -227,12 +234,11 @@ fn gpt2_config(keys: &Keys<'_>) -> Result<ModelConfig> {
         width: keys.size("n_embd")?,
         context: keys.size("n_positions")?,
         mlp_width: keys.size_or_none("n_inner")?,
-        tied: None,
-        gelu: match keys.text("activation_function", "gelu_new")? {
-            "gelu" => Gelu::Erf,
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Gelu::Tanh,
-            other => bail!("`activation_function` is \"{other}\": expected \"gelu\" or \"gelu_new\""),
-        },
+        activation: Some(activation),
+        qk_norm: false,
+        softcap: None,
+        tied: Some(keys.flag("tie_word_embeddings", true)?),
+        gelu,
         rope_theta: 10_000.0,
         rope_scaling: None,
         norm_epsilon: keys.number("layer_norm_epsilon", Some(1e-5))?,
@@ -276,6 +282,9 @@ fn llama_config(keys: &Keys<'_>) -> Result<ModelConfig> {
         width,
         context: keys.size("max_position_embeddings")?,
         mlp_width: Some(keys.size("intermediate_size")?),
+        activation: None,
+        qk_norm: false,
+        softcap: None,
         tied: Some(keys.flag("tie_word_embeddings", false)?),
         gelu: Gelu::default(),
         rope_theta: theta,
@@ -296,7 +305,11 @@ pub fn config_json(model: &Model, boundary: Option<u32>) -> Value {
             "n_embd": config.width,
             "n_positions": config.context,
             "n_inner": config.mlp_width(),
-            "activation_function": match config.gelu { Gelu::Erf => "gelu", Gelu::Tanh => "gelu_new" },
+            "activation_function": match (config.activation(), config.gelu) {
+                (Activation::Relu2, _) => "relu2",
+                (_, Gelu::Erf) => "gelu",
+                (_, Gelu::Tanh) => "gelu_new",
+            },
             "layer_norm_epsilon": config.norm_epsilon,
             "embd_pdrop": 0.0,
             "attn_pdrop": 0.0,
@@ -359,8 +372,36 @@ pub struct Export<'a> {
 /// The token between documents, and its text.
 pub type Boundary<'a> = (u32, &'a str);
 
+/// Errors, naming every switch of `config` that `reader` knows nothing of and would leave out.
+pub fn ensure_published(config: &ModelConfig, reader: &str, activations: &[Activation]) -> Result<()> {
+    let mut unknown = Vec::new();
+    if config.qk_norm {
+        unknown.push("model.qk_norm = true".to_owned());
+    }
+    if let Some(cap) = config.softcap {
+        unknown.push(format!("model.softcap = {cap}"));
+    }
+    if !activations.contains(&config.activation()) {
+        unknown.push(format!("model.activation = \"{}\"", config.activation()));
+    }
+    ensure!(
+        unknown.is_empty(),
+        "{reader} would compute something else: it has no {}\nhint: `gristmill-train` samples, chats and evaluates \
+         such a model; to export one, train it without",
+        unknown.join(", no ")
+    );
+    Ok(())
+}
+
 /// Writes a folder that transformers reads; it must not exist yet.
 pub fn write(folder: &Path, export: &Export<'_>) -> Result<()> {
+    let config = &export.model.config;
+    match config.kind {
+        ModelKind::Gpt2 => {
+            ensure_published(config, "GPT2LMHeadModel", &[Activation::Gelu, Activation::Relu2])?;
+        }
+        ModelKind::Llama3 => ensure_published(config, "LlamaForCausalLM", &[Activation::SwiGlu])?,
+    }
     ensure!(
         !folder.exists(),
         "`{}` exists: name a new folder, so that no other model's files stay beside this one's",
@@ -410,7 +451,10 @@ mod tests {
 
     #[test]
     fn configs_survive_the_way_out_and_back() {
-        for text in [LLAMA, GPT2] {
+        let untied = GPT2
+            .replace("gelu_new", "relu2")
+            .replace("\"n_inner\"", "\"tie_word_embeddings\": false, \"n_inner\"");
+        for text in [LLAMA, GPT2, &untied] {
             let (config, vocabulary) = parse_config(text).unwrap();
             let model = Model::new(&config, vocabulary);
             let again = parse_config(&config_json(&model, Some(3)).to_string()).unwrap();
@@ -419,6 +463,8 @@ mod tests {
         let (config, _) = parse_config(LLAMA).unwrap();
         assert_eq!(config.rope_scaling.unwrap().original_context, 16);
         assert_eq!(parse_config(GPT2).unwrap().0.gelu, Gelu::Tanh);
+        let (config, _) = parse_config(&untied).unwrap();
+        assert_eq!((config.activation(), config.tied()), (Activation::Relu2, false));
     }
 
     #[test]
@@ -437,7 +483,7 @@ mod tests {
             (GPT2, "scale_attn_by_inverse_layer_idx", json!(true)),
             (GPT2, "activation_function", json!("relu")),
             (GPT2, "n_embd", json!("wide")),
-            (GPT2, "tie_word_embeddings", json!(false)),
+            (GPT2, "tie_word_embeddings", json!("no")),
         ] {
             let error = set(text, key, value);
             assert!(error.contains(key), "{key}: {error}");

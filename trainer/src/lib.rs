@@ -6,15 +6,16 @@
 //! | [`model`] | which parameters has a decoder, and what does it compute? |
 //! | [`loss`] | how wrong is it, and in which direction? |
 //! | [`host`], [`kernels`] | how does a CPU compute loss and gradient fast? |
-//! | [`schedule`], [`optimizer`], [`step`] | how does one step change it? |
+//! | [`schedule`], [`optimizer`], [`muon`], [`step`] | how does one step change it? |
 //! | [`plan`] | what will a run cost? |
 //! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
+//! | [`ranks`], [`share`], [`sums`] | how do several processes train one model? |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`], [`evals`], [`compressors`] | what did it learn? |
 //! | [`memorize`] | what does it know by heart? |
-//! | [`generate`], [`few_shot`] | what does it write? |
+//! | [`mod@reader`], [`generate`], [`few_shot`] | what does it read, and what does it write? |
 //! | [`chat`], [`tools`] | what does it answer? |
 //! | [`probe`] | what does it not know? |
 //! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
@@ -47,6 +48,7 @@ pub mod loss;
 pub mod memorize;
 pub mod metrics;
 pub mod model;
+pub mod muon;
 pub mod optimizer;
 pub mod packing;
 pub mod plan;
@@ -54,10 +56,14 @@ pub mod pretrain;
 pub mod probe;
 pub mod progress;
 pub mod random;
+pub mod ranks;
+pub mod reader;
 pub mod schedule;
 pub mod selftest;
 pub mod sft;
 pub mod shards;
+pub mod share;
 pub mod step;
+pub mod sums;
 pub mod tensorboard;
 pub mod tools;

@@ -11,9 +11,10 @@ use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor};
 
 use crate::config::{LoraConfig, TrainConfig};
+use crate::host::Compute;
 use crate::loader::Batch;
 use crate::model::{Model, Parameter, Weights};
-use crate::optimizer::{AdamW, Place, Update, clip_factor, global_norm, vector};
+use crate::optimizer::{Optimizer, Place, Update, clip_factor, global_norm, vector};
 use crate::random::Random;
 use crate::schedule::learning_rate;
 use crate::step::{StepReport, gradients_of};
@@ -31,7 +32,7 @@ pub struct Adapters {
     /// Their values.
     pub values: Weights,
     /// Their moments.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
 }
 
 impl Adapters {
@@ -55,7 +56,7 @@ impl Adapters {
             vector((0..parameter.len()).map(|_| (random.normal() * deviation) as f32).collect(), device)
         });
         let values = Weights(values.collect());
-        let optimizer = AdamW::new(train, &parameters, device);
+        let optimizer = Optimizer::new(train, &parameters, device);
         Ok(Self { scale: lora.alpha / lora.rank as f64, targets, base, parameters, values, optimizer })
     }
 
@@ -102,9 +103,10 @@ impl Adapters {
     ) -> Result<StepReport> {
         let tokens: u64 = batches.iter().map(Batch::n_targets).sum();
         let scale = (1.0 / tokens.max(1) as f64) as f32;
+        let compute = Compute::of(config);
         let (mut nats, mut sum): (f64, Option<Vec<Tensor<1>>>) = (0.0, None);
         for batch in batches {
-            let (batch_nats, of_model) = gradients_of(model, weights, batch, scale, place);
+            let (batch_nats, of_model) = gradients_of(model, weights, batch, scale, (place, compute));
             let more = self.gradients(&of_model);
             nats += batch_nats;
             sum = Some(match sum {

@@ -3,11 +3,12 @@
 //! Shapes in comments: B sequences, T tokens each, S keys, C width, H query heads, K key heads, D head width,
 //! V vocabulary. Every operation is one of burn's own; faster ones are tested against these.
 
-use burn::tensor::activation::{gelu, gelu_approximate, silu, softmax};
+use burn::tensor::activation::{gelu, gelu_approximate, relu, silu, softmax};
 use burn::tensor::module::{embedding, layer_norm, linear};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
-use crate::config::{Gelu, ModelConfig, ModelKind};
+use crate::config::{Activation, Gelu, Group, ModelConfig, ModelKind, Precision};
+use crate::loss;
 use crate::random::Random;
 
 /// One parameter tensor. In memory it is a flat vector in row-major order of `shape`.
@@ -21,6 +22,10 @@ pub struct Parameter {
     pub transposed_on_disk: bool,
     /// Whether weight decay applies: matrices yes; norms, biases, embeddings and positions no.
     pub decayed: bool,
+    /// Which values it shares a learning rate with.
+    pub group: Group,
+    /// Matrices of one shape that lie side by side in it: queries, keys and values of GPT-2.
+    pub parts: usize,
     start: Start,
 }
 
@@ -36,7 +41,15 @@ enum Start {
 impl Parameter {
     /// A matrix that is trained beside a model's own; see [`crate::lora`].
     pub fn adapter(name: String, shape: [usize; 2]) -> Self {
-        Self { name, shape: shape.to_vec(), transposed_on_disk: false, decayed: true, start: Start::Zeros }
+        Self {
+            name,
+            shape: shape.to_vec(),
+            transposed_on_disk: false,
+            decayed: true,
+            group: Group::Matrix,
+            parts: 1,
+            start: Start::Zeros,
+        }
     }
 
     /// Number of elements.
@@ -89,9 +102,11 @@ pub(crate) enum Projections {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Mlp {
-    Gelu { up: Linear, down: Linear },
-    SwiGlu { gate: Linear, up: Linear, down: Linear },
+pub(crate) struct Mlp {
+    /// SwiGLU's only.
+    pub(crate) gate: Option<Linear>,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +180,8 @@ pub struct Model {
     pub vocabulary: usize,
     /// Every parameter, in a fixed order.
     pub parameters: Vec<Parameter>,
+    /// Of what matrix products read. Models are scored and write text in f32.
+    pub precision: Precision,
     pub(crate) token_embedding: Id,
     pub(crate) position_embedding: Option<Id>,
     pub(crate) blocks: Vec<Block>,
@@ -179,6 +196,7 @@ impl Model {
         let mut layout = Layout { parameters: Vec::new(), transposed: config.kind == ModelKind::Llama3 };
         let (width, heads) = (config.width, config.heads * config.head_width());
         let (keys, inner) = (config.kv_heads() * config.head_width(), config.mlp_width());
+        let gated = config.activation() == Activation::SwiGlu;
         let model = match config.kind {
             ModelKind::Gpt2 => {
                 let token_embedding = layout.embedding("transformer.wte.weight", vocabulary, width);
@@ -188,15 +206,12 @@ impl Model {
                         let name = |rest: &str| format!("transformer.h.{layer}.{rest}");
                         Block {
                             attention_norm: layout.layer_norm(&name("ln_1"), width),
-                            projections: Projections::Merged(layout.biased(
-                                &name("attn.c_attn"),
-                                width,
-                                3 * width,
-                                Start::Normal,
-                            )),
+                            projections: Projections::Merged(layout.merged(&name("attn.c_attn"), width)),
                             output: layout.biased(&name("attn.c_proj"), heads, width, Start::Residual),
                             mlp_norm: layout.layer_norm(&name("ln_2"), width),
-                            mlp: Mlp::Gelu {
+                            mlp: Mlp {
+                                gate: gated
+                                    .then(|| layout.biased(&name("mlp.c_gate"), width, inner, Start::Normal)),
                                 up: layout.biased(&name("mlp.c_fc"), width, inner, Start::Normal),
                                 down: layout.biased(&name("mlp.c_proj"), inner, width, Start::Residual),
                             },
@@ -204,7 +219,8 @@ impl Model {
                     })
                     .collect();
                 let final_norm = layout.layer_norm("transformer.ln_f", width);
-                (token_embedding, Some(positions), blocks, final_norm, token_embedding)
+                let head = layout.head(&config, token_embedding, vocabulary);
+                (token_embedding, Some(positions), blocks, final_norm, head)
             }
             ModelKind::Llama3 => {
                 let token_embedding = layout.embedding("model.embed_tokens.weight", vocabulary, width);
@@ -220,8 +236,10 @@ impl Model {
                             },
                             output: layout.plain(&name("self_attn.o_proj"), heads, width, Start::Residual),
                             mlp_norm: layout.rms_norm(&name("post_attention_layernorm"), width),
-                            mlp: Mlp::SwiGlu {
-                                gate: layout.plain(&name("mlp.gate_proj"), width, inner, Start::Normal),
+                            mlp: Mlp {
+                                gate: gated.then(|| {
+                                    layout.plain(&name("mlp.gate_proj"), width, inner, Start::Normal)
+                                }),
                                 up: layout.plain(&name("mlp.up_proj"), width, inner, Start::Normal),
                                 down: layout.plain(&name("mlp.down_proj"), inner, width, Start::Residual),
                             },
@@ -229,12 +247,7 @@ impl Model {
                     })
                     .collect();
                 let final_norm = layout.rms_norm("model.norm", width);
-                let head = if config.tied() {
-                    token_embedding
-                } else {
-                    // (V, C) as the embedding, so that both forms share one output path.
-                    layout.add("lm_head.weight", vec![vocabulary, width], true, Start::Normal)
-                };
+                let head = layout.head(&config, token_embedding, vocabulary);
                 (token_embedding, None, blocks, final_norm, head)
             }
         };
@@ -243,6 +256,7 @@ impl Model {
             config,
             vocabulary,
             parameters: layout.parameters,
+            precision: Precision::F32,
             token_embedding,
             position_embedding,
             blocks,
@@ -290,7 +304,12 @@ impl Model {
 
     /// Logits (B·T, V) of every position.
     pub fn logits(&self, w: &Weights, tokens: Tensor<2, Int>, cache: Option<&mut Cache>) -> Tensor<2> {
-        self.hidden(w, tokens, cache).matmul(self.head(w).transpose())
+        self.logits_of(self.hidden(w, tokens, cache), self.head(w))
+    }
+
+    /// Logits (N, V) from rows that left the last norm (N, C) and the output matrix (V, C).
+    pub fn logits_of(&self, hidden: Tensor<2>, head: Tensor<2>) -> Tensor<2> {
+        loss::capped(self.product(hidden, head.transpose()), self.config.softcap)
     }
 
     /// Logits (V) after the last of one sequence's tokens (1, T), which `cache` grows by.
@@ -311,7 +330,7 @@ impl Model {
         let c = self.config.width;
         let hidden = self.hidden_within(w, tokens, starts, Some(cache)).reshape([b, t, c]);
         let last = hidden.narrow(1, t - 1, 1).reshape([b, c]);
-        let logits = last.matmul(self.head(w).transpose()).into_data();
+        let logits = self.logits_of(last, self.head(w)).into_data();
         let logits = logits.try_into_vec::<f32>().expect("the model computes in f32");
         logits.chunks_exact(self.vocabulary).map(<[f32]>::to_vec).collect()
     }
@@ -364,9 +383,13 @@ impl Model {
             if let Some(rotation) = &rotation {
                 (q, k) = (rotation.apply(q), rotation.apply(k));
             }
+            if self.config.qk_norm {
+                (q, k) = (unit_rows(q, self.config.norm_epsilon), unit_rows(k, self.config.norm_epsilon));
+            }
             if let Some(cache) = cache.as_deref_mut() {
                 (k, v) = cache.extend(layer, k, v);
             }
+            let (q, k, v) = (self.rounded(q), self.rounded(k), self.rounded(v));
             let mixed = attention(q, k, v, mask.clone()); // (B, H, T, D)
             let mixed = mixed.swap_dims(1, 2).reshape([b * t, c]);
             x = x + self.linear(w, block.output, mixed);
@@ -400,20 +423,16 @@ impl Model {
     }
 
     fn mlp(&self, w: &Weights, mlp: Mlp, x: Tensor<2>) -> Tensor<2> {
-        match mlp {
-            Mlp::Gelu { up, down } => {
-                let inner = self.linear(w, up, x);
-                let inner = match self.config.gelu {
-                    Gelu::Erf => gelu(inner),
-                    Gelu::Tanh => gelu_approximate(inner),
-                };
-                self.linear(w, down, inner)
-            }
-            Mlp::SwiGlu { gate, up, down } => {
-                let inner = silu(self.linear(w, gate, x.clone())) * self.linear(w, up, x);
-                self.linear(w, down, inner)
-            }
-        }
+        let up = self.linear(w, mlp.up, x.clone());
+        let inner = match mlp.gate {
+            Some(gate) => silu(self.linear(w, gate, x)) * up,
+            None => match (self.config.activation(), self.config.gelu) {
+                (Activation::Relu2, _) => relu(up).square(),
+                (_, Gelu::Erf) => gelu(up),
+                (_, Gelu::Tanh) => gelu_approximate(up),
+            },
+        };
+        self.linear(w, mlp.down, inner)
     }
 
     fn norm(&self, w: &Weights, norm: Norm, x: Tensor<2>) -> Tensor<2> {
@@ -425,7 +444,31 @@ impl Model {
     }
 
     fn linear(&self, w: &Weights, layer: Linear, x: Tensor<2>) -> Tensor<2> {
-        linear(x, self.matrix(w, layer.weight), layer.bias.map(|bias| w.0[bias.0].clone()))
+        let (weight, bias) = (self.matrix(w, layer.weight), layer.bias.map(|bias| w.0[bias.0].clone()));
+        match (self.precision, bias) {
+            (Precision::F32, bias) => linear(x, weight, bias),
+            (_, None) => self.product(x, weight),
+            (_, Some(bias)) => self.product(x, weight) + bias.unsqueeze(),
+        }
+    }
+
+    /// A matrix product in the model's precision, in f32 again.
+    fn product(&self, a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        match self.precision {
+            Precision::F32 => a.matmul(b),
+            Precision::Bf16 => {
+                let narrow = |x: Tensor<2>| x.cast(FloatDType::BF16);
+                narrow(a).matmul(narrow(b)).cast(FloatDType::F32)
+            }
+        }
+    }
+
+    /// Rounded to the model's precision.
+    fn rounded(&self, x: Tensor<4>) -> Tensor<4> {
+        match self.precision {
+            Precision::F32 => x,
+            Precision::Bf16 => x.cast(FloatDType::BF16).cast(FloatDType::F32),
+        }
     }
 
     fn matrix(&self, w: &Weights, id: Id) -> Tensor<2> {
@@ -438,6 +481,12 @@ impl Model {
 fn rms_norm(x: Tensor<2>, scale: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let mean_square = x.clone().square().mean_dim(1);
     x * mean_square.add_scalar(epsilon).sqrt().recip() * scale.unsqueeze::<2>()
+}
+
+/// x / rms(x) over the last dimension, without weights.
+fn unit_rows(x: Tensor<4>, epsilon: f64) -> Tensor<4> {
+    let mean_square = x.clone().square().mean_dim(3);
+    x * mean_square.add_scalar(epsilon).sqrt().recip()
 }
 
 /// Scaled dot-product attention: q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D).
@@ -550,38 +599,64 @@ struct Layout {
 }
 
 impl Layout {
-    fn add(&mut self, name: &str, shape: Vec<usize>, decayed: bool, start: Start) -> Id {
+    fn add(&mut self, name: &str, shape: Vec<usize>, group: Group, start: Start) -> Id {
         self.parameters.push(Parameter {
             name: name.to_owned(),
             shape,
             transposed_on_disk: false,
-            decayed,
+            decayed: matches!(group, Group::Matrix | Group::Head),
+            group,
+            parts: 1,
             start,
         });
         Id(self.parameters.len() - 1)
     }
 
     fn embedding(&mut self, name: &str, rows: usize, width: usize) -> Id {
-        self.add(name, vec![rows, width], false, Start::Normal)
+        self.add(name, vec![rows, width], Group::Embedding, Start::Normal)
+    }
+
+    /// The embedding again, or a matrix (V, C) like it, so that both forms share one output path.
+    fn head(&mut self, config: &ModelConfig, embedding: Id, vocabulary: usize) -> Id {
+        if config.tied() {
+            return embedding;
+        }
+        self.add("lm_head.weight", vec![vocabulary, config.width], Group::Head, Start::Normal)
     }
 
     fn plain(&mut self, name: &str, inputs: usize, outputs: usize, start: Start) -> Linear {
-        let weight = self.add(&format!("{name}.weight"), vec![inputs, outputs], true, start);
+        let weight = self.add(&format!("{name}.weight"), vec![inputs, outputs], Group::Matrix, start);
         self.parameters[weight.0].transposed_on_disk = self.transposed;
         Linear { weight, bias: None }
     }
 
     fn biased(&mut self, name: &str, inputs: usize, outputs: usize, start: Start) -> Linear {
         let layer = self.plain(name, inputs, outputs, start);
-        Linear { bias: Some(self.add(&format!("{name}.bias"), vec![outputs], false, Start::Zeros)), ..layer }
+        Linear {
+            bias: Some(self.add(&format!("{name}.bias"), vec![outputs], Group::Scalar, Start::Zeros)),
+            ..layer
+        }
+    }
+
+    /// Queries, keys and values side by side.
+    fn merged(&mut self, name: &str, width: usize) -> Linear {
+        let layer = self.biased(name, width, 3 * width, Start::Normal);
+        self.parameters[layer.weight.0].parts = 3;
+        layer
     }
 
     fn rms_norm(&mut self, name: &str, width: usize) -> Norm {
-        Norm { scale: self.add(&format!("{name}.weight"), vec![width], false, Start::Ones), bias: None }
+        Norm {
+            scale: self.add(&format!("{name}.weight"), vec![width], Group::Scalar, Start::Ones),
+            bias: None,
+        }
     }
 
     fn layer_norm(&mut self, name: &str, width: usize) -> Norm {
         let norm = self.rms_norm(name, width);
-        Norm { bias: Some(self.add(&format!("{name}.bias"), vec![width], false, Start::Zeros)), ..norm }
+        Norm {
+            bias: Some(self.add(&format!("{name}.bias"), vec![width], Group::Scalar, Start::Zeros)),
+            ..norm
+        }
     }
 }

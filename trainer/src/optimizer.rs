@@ -1,4 +1,5 @@
-//! AdamW with decoupled weight decay, and clipping by the global norm.
+//! What turns gradients into new weights: AdamW with decoupled weight decay for all values, or for those that Muon does not
+//! change; and clipping by the global norm.
 //!
 //! On the CPU one parallel pass reads gradient, moments and weight and writes them in place; elsewhere the same
 //! update is made of tensor operations. Every element is computed alone, and norms are added up in fixed chunks,
@@ -7,22 +8,21 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use crate::config::TrainConfig;
+use crate::config::{Group, OptimizerKind, TrainConfig};
 use crate::kernels::simd::vectorised;
 use crate::model::{Parameter, Weights};
+use crate::muon::{Muon, Turn};
 
 /// Elements that one task handles. Fixed, because norms are added up chunk by chunk.
 const CHUNK: usize = 16_384;
 
-/// AdamW (Loshchilov and Hutter 2019) with its moments.
-pub struct AdamW {
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
-    weight_decay: f64,
+/// AdamW (Loshchilov and Hutter 2019) with its moments, and [`Muon`] for the matrices inside the blocks where it is asked for.
+pub struct Optimizer {
+    config: TrainConfig,
+    muon: Option<Muon>,
     /// Mean of gradients, one vector a parameter.
     pub mean: Vec<Tensor<1>>,
-    /// Mean of squared gradients, one vector a parameter.
+    /// Mean of squared gradients, one vector a parameter; empty where Muon is at work, which needs none.
     pub mean_square: Vec<Tensor<1>>,
 }
 
@@ -52,18 +52,20 @@ struct Factors {
     keep: f32,
 }
 
-impl AdamW {
+impl Optimizer {
     /// Moments of zero for every parameter.
     pub fn new(config: &TrainConfig, parameters: &[Parameter], device: &Device) -> Self {
-        let zeros = || parameters.iter().map(|p| Tensor::zeros([p.len()], device)).collect();
-        Self {
-            beta1: config.beta1,
-            beta2: config.beta2,
-            epsilon: config.epsilon,
-            weight_decay: config.weight_decay,
-            mean: zeros(),
-            mean_square: zeros(),
-        }
+        let muon = (config.optimizer == OptimizerKind::Muon).then(|| Muon::new(config.muon_momentum));
+        let mut optimizer = Self { config: config.clone(), muon, mean: Vec::new(), mean_square: Vec::new() };
+        optimizer.mean = parameters.iter().map(|p| Tensor::zeros([p.len()], device)).collect();
+        let squares = parameters.iter().map(|p| Tensor::zeros([optimizer.squares(p)], device)).collect();
+        optimizer.mean_square = squares;
+        optimizer
+    }
+
+    /// How many squared gradients are remembered of a parameter: all or none.
+    pub fn squares(&self, parameter: &Parameter) -> usize {
+        if is_muons(self.config.optimizer, parameter) { 0 } else { parameter.len() }
     }
 
     /// One update of `weights` by `gradients`, both in the order of `parameters`, by the backend's operations.
@@ -75,6 +77,11 @@ impl AdamW {
         update: Update,
     ) {
         for (i, (parameter, gradient)) in parameters.iter().zip(gradients).enumerate() {
+            if let Some(muon) = self.muon.as_ref().filter(|_| parameter.group == Group::Matrix) {
+                let turn = turn(&self.config, update);
+                muon.update([&mut weights.0[i], &mut self.mean[i]], parameter, gradient, turn);
+                continue;
+            }
             let factors = self.factors(parameter, update);
             let state = [&mut weights.0[i], &mut self.mean[i], &mut self.mean_square[i]];
             update_on_device(state, gradient, factors);
@@ -90,6 +97,15 @@ impl AdamW {
         update: Update,
     ) {
         for (i, (parameter, gradient)) in parameters.iter().zip(gradients).enumerate() {
+            if let Some(muon) = self.muon.as_mut().filter(|_| parameter.group == Group::Matrix) {
+                let turn = turn(&self.config, update);
+                with_values(&mut weights.0[i], |weight| {
+                    with_values(&mut self.mean[i], |mean| {
+                        muon.update_on_host([weight, mean], parameter, gradient, turn);
+                    });
+                });
+                continue;
+            }
             let factors = self.factors(parameter, update);
             update_on_host(
                 [&mut weights.0[i], &mut self.mean[i], &mut self.mean_square[i]],
@@ -99,19 +115,46 @@ impl AdamW {
         }
     }
 
-    fn factors(&self, parameter: &Parameter, Update { step, learning_rate, clip }: Update) -> Factors {
-        let time = (step + 1) as f64;
-        let decay = if parameter.decayed { learning_rate * self.weight_decay } else { 0.0 };
+    fn factors(&self, parameter: &Parameter, update: Update) -> Factors {
+        let TrainConfig { beta1, beta2, epsilon, .. } = self.config;
+        let time = (update.step + 1) as f64;
+        let rate = rate(&self.config, parameter.group, update);
         Factors {
-            clip: clip as f32,
-            beta1: self.beta1 as f32,
-            beta2: self.beta2 as f32,
-            rate: (learning_rate / (1.0 - self.beta1.powf(time))) as f32,
-            inverse_root: (1.0 / (1.0 - self.beta2.powf(time)).sqrt()) as f32,
-            epsilon: self.epsilon as f32,
-            keep: (1.0 - decay) as f32,
+            clip: update.clip as f32,
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            rate: (rate / (1.0 - beta1.powf(time))) as f32,
+            inverse_root: (1.0 / (1.0 - beta2.powf(time)).sqrt()) as f32,
+            epsilon: epsilon as f32,
+            keep: if parameter.decayed { keep(&self.config, update) } else { 1.0 },
         }
     }
+}
+
+/// Whether Muon changes a parameter, and remembers no squared gradients of it.
+pub fn is_muons(optimizer: OptimizerKind, parameter: &Parameter) -> bool {
+    optimizer == OptimizerKind::Muon && parameter.group == Group::Matrix
+}
+
+/// The learning rate of a group: it follows the schedule of all.
+fn rate(config: &TrainConfig, group: Group, update: Update) -> f64 {
+    let highest = config.rate(group);
+    // Exactly the schedule's where the group has no rate of its own.
+    if highest.to_bits() == config.learning_rate.to_bits() {
+        update.learning_rate
+    } else {
+        update.learning_rate / config.learning_rate * highest
+    }
+}
+
+/// What weight decay leaves of a weight.
+fn keep(config: &TrainConfig, update: Update) -> f32 {
+    (1.0 - update.learning_rate * config.weight_decay) as f32
+}
+
+fn turn(config: &TrainConfig, update: Update) -> Turn {
+    let rate = rate(config, Group::Matrix, update) as f32;
+    Turn { clip: update.clip as f32, rate, keep: keep(config, update) }
 }
 
 /// Where gradients and updates are computed.
@@ -247,7 +290,7 @@ mod tests {
         let device = Device::flex();
         let run = |place| {
             let mut weights = model.initial_weights(1, &device);
-            let mut adam = AdamW::new(&config, &model.parameters, &device);
+            let mut adam = Optimizer::new(&config, &model.parameters, &device);
             for step in 0..3 {
                 let gradients = model.parameters.iter().map(|p| {
                     let mut random = Random::named(step, &p.name);

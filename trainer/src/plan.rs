@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::config::RunConfig;
-use crate::model::Model;
+use crate::config::{Group, Precision, RunConfig};
+use crate::model::{Model, Parameter};
+use crate::optimizer::is_muons;
 
 /// Hardware that estimates are made for: name, f32 peak in TFLOP/s outside of tensor cores, memory in GiB. From the
 /// makers' data sheets.
@@ -29,9 +30,9 @@ pub struct Cost {
     pub step_tokens: u64,
     /// Tokens of the whole run.
     pub tokens: u64,
-    /// Floating-point operations of the whole run.
+    /// Floating-point operations of the whole run, with those that are made again.
     pub flops: f64,
-    /// Weights, gradient and two moments in f32.
+    /// Weights, gradients and moments in f32, and rounded matrices.
     pub state_bytes: u64,
     /// What the backward pass needs of one forward pass, at most.
     pub activation_bytes: u64,
@@ -50,14 +51,28 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
     // belong to an MLP of four widths, and 5 for each head and pair of tokens, which plain attention keeps.
     let mlp = shape.mlp_width() as f64 / (4.0 * shape.width as f64);
     let block = 2.0 * (18.0 + 16.0 * mlp) * shape.width as f64 + 10.0 * (shape.heads * shape.context) as f64;
-    let activations = pass_tokens as f64 * block * shape.layers as f64;
+    let layers = shape.layers as f64;
+    let recompute = config.train.checkpoint_activations;
+    // A block's input is one value of 32 bits a column.
+    let kept = if recompute { 4.0 * shape.width as f64 * layers + block } else { block * layers };
+    let activations = pass_tokens as f64 * kept;
+    let bytes = |parameter: &Parameter| {
+        // Weight, gradient, mean; Muon needs no second moment.
+        let squares = if is_muons(config.train.optimizer, parameter) { 0 } else { 4 };
+        let matrix = matches!(parameter.group, Group::Matrix | Group::Head);
+        let rounded = if config.train.precision == Precision::Bf16 && matrix { 4 } else { 0 };
+        (parameter.len() * (12 + squares + rounded)) as u64
+    };
     Cost {
         parameters,
         embedding: (matrices * vocabulary * shape.width) as u64,
         step_tokens,
         tokens,
-        flops: model.flops_per_token() * tokens as f64,
-        state_bytes: 16 * parameters,
+        // A forward pass more than the usual one and its backward pass, which costs two.
+        flops: model.flops_per_token() * tokens as f64 * if recompute { 4.0 / 3.0 } else { 1.0 },
+        // Sums of gradients over 2^n micro-batches wait for their other half; see `crate::sums`.
+        state_bytes: model.parameters.iter().map(bytes).sum::<u64>()
+            + 4 * u64::from(config.train.accumulate.ilog2()) * parameters,
         activation_bytes: activations as u64,
     }
 }
@@ -97,7 +112,7 @@ pub fn describe(config: &RunConfig, vocabulary: usize) -> String {
     line(
         "memory",
         format!(
-            "about {memory:.2} GiB in f32: {:.2} weights, gradient and moments, {:.2} activations of {} sequences",
+            "about {memory:.2} GiB in f32: {:.2} weights, gradients and moments, {:.2} activations of {} sequences",
             gib(cost.state_bytes),
             gib(cost.activation_bytes),
             config.train.batch
@@ -153,6 +168,21 @@ mod tests {
         assert!(cost.flops / (6.0 * cost.parameters as f64 * cost.tokens as f64) < 1.2);
         let text = describe(&config, 50_257);
         assert!(text.contains("124.4 M") && text.contains("h100"), "{text}");
+    }
+
+    #[test]
+    fn switches_change_the_memory() {
+        let text = "[model]\nkind = \"gpt2\"\ndepth = 12\n";
+        let with = |set: &str| cost(&RunConfig::parse(text, &[set.to_owned()]).unwrap(), 50_257);
+        let plain = with("train.optimizer=adamw");
+        assert_eq!(plain.state_bytes, 16 * plain.parameters);
+        // The blocks' matrices, 12 layers of 12 x 768², have one moment less.
+        let matrices = 12 * 12 * 768 * 768;
+        assert_eq!(with("train.optimizer=muon").state_bytes, plain.state_bytes - 4 * matrices);
+        assert_eq!(with("train.precision=bf16").state_bytes, plain.state_bytes + 4 * matrices);
+        let again = with("train.checkpoint_activations=true");
+        assert!(again.activation_bytes * 8 < plain.activation_bytes, "{again:?}");
+        assert!((again.flops / plain.flops - 4.0 / 3.0).abs() < 1e-9);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use gristmill_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Checkpoint, DataIdentity};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, TrainConfig};
 use crate::evaluate::{self, Score, Unigrams};
 use crate::generate::{generate, prompt_ids};
 use crate::loader::{Batch, Loader, TokenSource};
@@ -25,6 +26,8 @@ use crate::packing;
 use crate::plan;
 use crate::progress::Progress;
 use crate::random::Random;
+use crate::ranks::{Identity, Position, Ranks, Rendezvous};
+use crate::share;
 use crate::step::{StepReport, Training};
 
 /// Everything that a run reads, and where it writes.
@@ -129,22 +132,33 @@ pub struct Ended {
 }
 
 /// The checkpoint that a run goes on from, if there is one; an error where it is another run's, or where it is not asked for.
-pub fn resumable(job: &Run<'_>) -> Result<Option<Checkpoint>> {
+///
+/// Of several processes only the first clears away what a killed one had left.
+pub fn resumable(job: &Run<'_>, is_first: bool) -> Result<Option<Checkpoint>> {
     fs::create_dir_all(job.out).with_context(|| format!("cannot create `{}`", job.out.display()))?;
-    let Some(path) = checkpoint::latest(&job.out.join("checkpoint")) else { return Ok(None) };
+    let path = job.out.join("checkpoint");
+    let Some(found) = checkpoint::latest(&path) else { return Ok(None) };
     ensure!(
         job.resume,
         "`{}` already holds a checkpoint\nhint: --resume goes on from it; another --out starts afresh",
         job.out.display()
     );
-    let checkpoint = Checkpoint::open(&path)?;
+    if is_first {
+        checkpoint::recover(&path)?;
+    }
+    let checkpoint = Checkpoint::open(if is_first { &path } else { &found })?;
     checkpoint.ensure_same_run(job.config, job.vocabulary, job.data)?;
     Ok(Some(checkpoint))
 }
 
 /// The loop: steps, scores, checkpoints, from what [`resumable`] found to the end of `config.train.steps`; `None` if stopped
-/// before.
-pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
+/// before, and in all processes but the first of several, which alone scores and writes.
+pub fn run(
+    job: &Run<'_>,
+    found: Option<Checkpoint>,
+    lessons: &dyn Lessons,
+    mut ranks: Option<&mut Ranks>,
+) -> Result<Option<Ended>> {
     let config = &job.config.train;
     let checkpoint_path = job.out.join("checkpoint");
     let mut training = match found {
@@ -152,12 +166,28 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
         None => lessons.start()?,
     };
     let first_step = training.step;
+    let (rank, n_processes) = ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.n_processes()));
+    let units = share::units(config, n_processes)?;
+    let mine = share::of_process(units.len(), n_processes, rank);
+    if let Some(ranks) = &mut ranks {
+        ranks.agree(Position { step: first_step, weights: training.fingerprint() })?;
+    }
+    let rows_per_step = (config.batch * config.accumulate) as u64;
+    if rank > 0 {
+        follow(
+            job,
+            &mut training,
+            lessons,
+            (&units, mine),
+            ranks.expect("only one of several is not the first"),
+        )?;
+        return Ok(None);
+    }
     let (mut metrics, earlier) = Metrics::open(job.out, first_step)?;
     let (mut last_loss, mut tokens) =
         earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
 
-    let rows_per_step = (config.batch * config.accumulate) as u64;
-    let progress = Progress::new(config.steps, first_step);
+    let progress = Progress::new(config, first_step);
     progress.line(&format!(
         "{} parameters; {}; {:.2} epochs in {} steps{}",
         training.model.parameter_count(),
@@ -177,11 +207,8 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
             return Ok(None);
         }
         let begun = Instant::now();
-        let first_row = training.step * rows_per_step;
-        let batches = (0..config.accumulate)
-            .map(|i| lessons.rows(first_row + (i * config.batch) as u64, config.batch))
-            .collect::<Result<Vec<_>>>()?;
-        let report = training.advance(config, &batches)?;
+        let batches = batches(lessons, training.step * rows_per_step, &units[mine.clone()])?;
+        let report = training.advance_among(config, &batches, mine.start, ranks.as_deref_mut())?;
         let step = training.step;
         last_loss = report.loss;
         tokens += report.tokens;
@@ -198,7 +225,10 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
             ));
             last_score = Some(score);
         }
-        if last || (config.checkpoint_every > 0 && step.is_multiple_of(config.checkpoint_every)) {
+        if saves(config, step) {
+            if let Some(ranks) = &mut ranks {
+                ranks.agree(Position { step, weights: training.fingerprint() })?;
+            }
             // Metrics first: a checkpoint vouches for every line up to its step.
             metrics.sync()?;
             checkpoint::save(&checkpoint_path, &training, job.config, job.data, job.tokenizer_json)?;
@@ -212,6 +242,35 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
         None => lessons.score(&training)?,
     };
     Ok(Some(Ended { training, score, train_loss: last_loss, tokens }))
+}
+
+/// Whether a checkpoint is written after this step.
+fn saves(config: &TrainConfig, step: u64) -> bool {
+    step == config.steps || (config.checkpoint_every > 0 && step.is_multiple_of(config.checkpoint_every))
+}
+
+fn batches(lessons: &dyn Lessons, first_row: u64, units: &[Range<usize>]) -> Result<Vec<Batch>> {
+    units.iter().map(|rows| lessons.rows(first_row + rows.start as u64, rows.len())).collect()
+}
+
+/// The loop of a process that is not the first: the same steps, and nothing else.
+fn follow(
+    job: &Run<'_>,
+    training: &mut Training,
+    lessons: &dyn Lessons,
+    (units, mine): (&[Range<usize>], Range<usize>),
+    ranks: &mut Ranks,
+) -> Result<()> {
+    let config = &job.config.train;
+    let rows_per_step = (config.batch * config.accumulate) as u64;
+    while training.step < config.steps && job.stop_after != Some(training.step) {
+        let batches = batches(lessons, training.step * rows_per_step, &units[mine.clone()])?;
+        training.advance_among(config, &batches, mine.start, Some(ranks))?;
+        if saves(config, training.step) {
+            ranks.agree(Position { step: training.step, weights: training.fingerprint() })?;
+        }
+    }
+    Ok(())
 }
 
 /// Pretraining's lessons: windows of the token stream.
@@ -264,6 +323,24 @@ impl Lessons for Windows<'_> {
 
 /// Runs to the end of `config.train.steps` and returns what `summary.json` holds; `None` if stopped before.
 pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
+    alone_or_among(job, None, &mut None)
+}
+
+/// As [`pretrain`], as one of several processes. All but the first return `None`, and only read what lies in `job.out`.
+pub fn pretrain_among(job: &Pretraining<'_>, rendezvous: Rendezvous) -> Result<Option<Summary>> {
+    let mut ranks = None;
+    let ended = alone_or_among(job, Some(rendezvous), &mut ranks);
+    if let (Err(error), Some(ranks)) = (&ended, &mut ranks) {
+        ranks.end(&format!("{error:#}"));
+    }
+    ended
+}
+
+fn alone_or_among(
+    job: &Pretraining<'_>,
+    rendezvous: Option<Rendezvous>,
+    ranks: &mut Option<Ranks>,
+) -> Result<Option<Summary>> {
     let RunConfig { model: shape, train: config, sample, .. } = job.config;
     let vocabulary = job.tokenizer.vocab_size();
     ensure!(
@@ -282,7 +359,20 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         place: job.place,
         stop_after: job.stop_after,
     };
-    let found = resumable(&the_run)?;
+    let is_first = rendezvous.as_ref().is_none_or(Rendezvous::is_first);
+    let meet = |rendezvous: Rendezvous| {
+        rendezvous.meet(&Identity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: job.config.clone(),
+            vocabulary,
+            data: job.data.clone(),
+        })
+    };
+    let mut rendezvous = rendezvous;
+    if !is_first {
+        *ranks = rendezvous.take().map(meet).transpose()?;
+    }
+    let found = resumable(&the_run, is_first)?;
     // Only now: the plan of a run that is not this one must stay as it is.
     let plan = match job.sources {
         [] => None,
@@ -297,13 +387,20 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
             Some(PackPlan::prepare(job.out, sources, &options)?)
         }
     };
+    // The others read the plan that lies there now.
+    if let Some(rendezvous) = rendezvous {
+        *ranks = Some(meet(rendezvous)?);
+    }
     let loader = match &plan {
         Some(plan) => Loader::planned(job.train, plan)?,
         None => Loader::new(job.train, shape.context, config.seed)?,
     };
-    let unigrams = evaluate::unigrams(job.train, job.val, vocabulary)?;
+    let unigrams = match is_first {
+        true => evaluate::unigrams(job.train, job.val, vocabulary)?,
+        false => Unigrams { entropy: f64::NAN, val_loss: f64::NAN }, // only the first tells of them
+    };
     let windows = Windows { job, loader, plan: plan.as_ref(), unigrams };
-    let Some(ended) = run(&the_run, found, &windows)? else { return Ok(None) };
+    let Some(ended) = run(&the_run, found, &windows, ranks.as_mut())? else { return Ok(None) };
     let Ended { training, score, train_loss, tokens } = ended;
     let mut samples = String::new();
     for (i, prompt) in sample.prompts.iter().enumerate() {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::config::TrainConfig;
 use crate::step::StepReport;
 
-/// At most so many step lines where there is no terminal.
+/// At most so many step lines where there is no terminal, unless asked for more.
 const LINES: u64 = 20;
 
 /// A bar over the documents of an evaluation; on a terminal only.
@@ -23,14 +24,17 @@ pub fn documents(task: &str, n: usize) -> ProgressBar {
 pub struct Progress {
     bar: Option<ProgressBar>,
     steps: u64,
+    log_every: u64,
     started: Instant,
     busy: Cell<Duration>,
     tokens: Cell<u64>,
 }
 
 impl Progress {
-    /// Of `steps` steps, of which `done` were done by an earlier process.
-    pub fn new(steps: u64, done: u64) -> Self {
+    /// Of a run of which `done` steps were done by an earlier process.
+    pub fn new(config: &TrainConfig, done: u64) -> Self {
+        let steps = config.steps;
+        let log_every = if config.log_every == 0 { steps.div_ceil(LINES) } else { config.log_every };
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(steps).with_position(done);
             let template = "{bar:30} {pos}/{len} steps  {msg}  ETA {eta}";
@@ -38,7 +42,14 @@ impl Progress {
             bar.reset_eta();
             bar
         });
-        Self { bar, steps, started: Instant::now(), busy: Cell::default(), tokens: Cell::default() }
+        Self {
+            bar,
+            steps,
+            log_every,
+            started: Instant::now(),
+            busy: Cell::default(),
+            tokens: Cell::default(),
+        }
     }
 
     /// Reports a finished step.
@@ -53,7 +64,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_message(message);
             bar.set_position(step);
-        } else if step.is_multiple_of(self.steps.div_ceil(LINES)) || step == self.steps {
+        } else if step.is_multiple_of(self.log_every) || step == self.steps {
             eprintln!("step {step}/{}: {message}", self.steps);
         }
     }

@@ -4,15 +4,20 @@ use anyhow::{Result, ensure};
 use burn::tensor::Device;
 
 use crate::config::RunConfig;
+use crate::host::Compute;
 use crate::loader::Loader;
 use crate::model::Model;
 use crate::optimizer::Place;
 use crate::random::Random;
 use crate::step::{Training, gradients_of};
 
-const SHAPES: [(&str, &str); 2] = [
+const SHAPES: [(&str, &str); 3] = [
     ("gpt2", "kind = \"gpt2\"\nlayers = 2\nheads = 2\nwidth = 32\ncontext = 32\n"),
     ("llama3", "kind = \"llama3\"\nlayers = 2\nheads = 4\nkv_heads = 2\nwidth = 32\ncontext = 32\n"),
+    (
+        "nanochat",
+        "kind = \"llama3\"\nlayers = 2\nheads = 4\nwidth = 32\ncontext = 32\nqk_norm = true\nactivation = \"relu2\"\nsoftcap = 15\n",
+    ),
 ];
 const VOCABULARY: usize = 97;
 const STEPS: u64 = 20;
@@ -69,7 +74,14 @@ fn compare(
 
     let batch = loader.rows(0, config.train.batch)?;
     let gradients = |device: &Device, place| {
-        gradients_of(&model, &model.initial_weights(1, device), &batch, 1.0 / 256.0, place).1
+        gradients_of(
+            &model,
+            &model.initial_weights(1, device),
+            &batch,
+            1.0 / 256.0,
+            (place, Compute::default()),
+        )
+        .1
     };
     let mut gradient = 0.0_f64;
     for (here, there) in gradients(device, place).into_iter().zip(gradients(reference, Place::Device)) {
@@ -103,6 +115,6 @@ mod tests {
     fn the_cpu_path_agrees_with_the_plain_one() {
         let device = Device::flex();
         let comparisons = run(&device, Place::Host, &device).unwrap();
-        assert_eq!(comparisons.len(), 2);
+        assert_eq!(comparisons.len(), 3);
     }
 }

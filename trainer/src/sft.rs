@@ -21,7 +21,7 @@ use crate::evaluate::{Score, score_batches};
 use crate::loader::Batch;
 use crate::lora::Adapters;
 use crate::model::{Model, Weights};
-use crate::optimizer::{AdamW, Place};
+use crate::optimizer::{Optimizer, Place};
 use crate::pretrain::{Ended, Lessons, Run, resumable, run, write_json, write_whole};
 use crate::random::Random;
 use crate::step::Training;
@@ -101,7 +101,7 @@ impl Lessons for Answers<'_> {
         training.weights = weights;
         if let Some(lora) = &self.job.config.lora {
             // The weights themselves are not learnt: they need no moments.
-            training.optimizer = AdamW::new(&self.config.train, &[], device);
+            training.optimizer = Optimizer::new(&self.config.train, &[], device);
             let Training { model, weights, .. } = &training;
             training.adapters = Some(Adapters::new(model, weights, lora, &self.config.train, device)?);
         }
@@ -182,7 +182,7 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
         stop_after: job.stop_after,
     };
     let answers = Answers { job, config: &config, tokenizer: &tokenizer };
-    let Some(ended) = run(&the_run, resumable(&the_run)?, &answers)? else { return Ok(None) };
+    let Some(ended) = run(&the_run, resumable(&the_run, true)?, &answers, None)? else { return Ok(None) };
     let (base_model, base_weights) = job.base.model(&job.device)?;
     let base_val_loss = answers.held_out(&base_model, &base_weights)?.loss;
     let Ended { training, score, train_loss, tokens } = ended;

@@ -1,12 +1,11 @@
 //! The `gristmill-train` command on a small corpus: what it leaves, what it prints, and how it fails.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
-use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardWriter};
-use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, train};
-use gristmill_train::generate::prompt_ids;
+use common::write_corpus;
 use gristmill_train::pretrain::Summary;
+
+mod common;
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gristmill-train")).args(arguments).output().unwrap()
@@ -14,39 +13,6 @@ fn run(arguments: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn write_corpus(folder: &Path) {
-    let names = ["miller", "farmer", "baker", "carter"];
-    let goods = ["grain", "flour", "bread", "oats", "barley"];
-    let documents: Vec<String> = (0..240_usize)
-        .map(|i| {
-            let (name, good) = (names[i % 4], goods[i * 7 % 5]);
-            format!(
-                "The {name} sells {good}. Whoever buys {good} from the {name} pays {} coins.\n",
-                i % 9 + 1
-            )
-        })
-        .collect();
-    let mut counts = PretokenCounts::new(Pattern::nanochat());
-    for document in &documents {
-        counts.add(document);
-    }
-    let tokenizer = train(&counts, &TrainOptions { vocab_size: 320, ..TrainOptions::default() }).unwrap();
-    tokenizer.save(folder.join("tokenizer.json")).unwrap();
-    for (split, documents) in [("train", &documents[..200]), ("val", &documents[200..])] {
-        let bos = tokenizer.bos().unwrap();
-        let options = ShardOptions::new(tokenizer.hash(), tokenizer.vocab_size(), bos);
-        let mut writer = ShardWriter::create(&folder.join("shards"), split, options).unwrap();
-        for document in documents {
-            let ids = prompt_ids(&tokenizer, document);
-            let n_bytes = document.len() as u64;
-            writer
-                .push(&DocumentTokens { ids: &ids, id: document, n_bytes, ..DocumentTokens::default() })
-                .unwrap();
-        }
-        writer.finish().unwrap();
-    }
 }
 
 #[test]

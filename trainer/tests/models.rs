@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use gristmill_train::checkpoint::{self, Checkpoint, DataIdentity};
 use gristmill_train::config::RunConfig;
+use gristmill_train::gguf::{self, Precision};
 use gristmill_train::huggingface::{self, Export};
 use gristmill_train::model::{Model, Weights};
 use gristmill_train::optimizer::vector;
@@ -77,6 +78,50 @@ fn a_model_goes_through_a_checkpoint_and_out_again() {
         let error = huggingface::write(&hf, &export).unwrap_err().to_string();
         assert!(error.contains("name a new folder"), "{error}");
     }
+}
+
+#[test]
+fn what_no_other_program_computes_is_not_exported() {
+    let shape = |kind: &str, more: &str| {
+        let text =
+            format!("[model]\nkind = \"{kind}\"\nlayers = 1\nheads = 2\nwidth = 16\ncontext = 8\n{more}\n");
+        let model = Model::new(&RunConfig::parse(&text, &[]).unwrap().model, 20);
+        let weights = model.initial_weights(1, &Device::flex());
+        (model, weights)
+    };
+    let out = tempfile::tempdir().unwrap();
+    let export = |(model, weights): &(Model, Weights), name: &str| {
+        let bytes = checkpoint::model_file(model, weights).unwrap();
+        let hf =
+            huggingface::write(&out.path().join(name), &Export { model, weights: &bytes, tokenizer: None });
+        let values: Vec<Vec<f32>> =
+            weights.0.iter().map(|w| w.to_data().try_into_vec::<f32>().unwrap()).collect();
+        let path = out.path().join(format!("{name}.gguf"));
+        let gguf = gguf::write(&path, (model, &values), None, Precision::F16).map(|_| ());
+        assert_eq!(path.exists(), gguf.is_ok());
+        [hf, gguf].map(|result| result.err().map(|error| error.to_string()))
+    };
+    let refused = [
+        ("llama3", "qk_norm = true", "model.qk_norm = true"),
+        ("gpt2", "softcap = 15", "model.softcap = 15"),
+        ("llama3", "activation = \"relu2\"", "model.activation = \"relu2\""),
+        ("gpt2", "activation = \"swiglu\"", "model.activation = \"swiglu\""),
+    ];
+    for (kind, switch, name) in refused {
+        for error in export(&shape(kind, switch), "refused") {
+            let error = error.unwrap_or_default();
+            assert!(error.contains(name) && error.contains("hint"), "{kind} {switch}: {error}");
+        }
+    }
+    assert!(!out.path().join("refused").exists());
+    // transformers has a squared ReLU and untied GPT-2; llama.cpp's gpt2 has the second only.
+    assert_eq!(export(&shape("gpt2", "tied = false"), "untied"), [None, None]);
+    let both = shape("gpt2", "tied = false\nactivation = \"relu2\"");
+    let [hf, gguf] = export(&both, "both");
+    assert!(hf.is_none() && gguf.unwrap().contains("relu2"));
+    let (again, weights) = read(&out.path().join("both"));
+    assert_eq!((again.config.activation(), again.config.tied()), (both.0.config.activation(), false));
+    assert_eq!(logits(&again, &weights, &[1, 2, 3]), logits(&both.0, &both.1, &[1, 2, 3]));
 }
 
 #[test]

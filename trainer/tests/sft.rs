@@ -14,6 +14,7 @@ use gristmill_train::checkpoint::{Checkpoint, DataIdentity};
 use gristmill_train::config::{FineTuneConfig, LoraConfig, RunConfig, SampleConfig};
 use gristmill_train::conversations::{self, Splits};
 use gristmill_train::generate::prompt_ids;
+use gristmill_train::host::Compute;
 use gristmill_train::loader::Batch;
 use gristmill_train::lora::Adapters;
 use gristmill_train::loss::{IGNORED, nats};
@@ -96,7 +97,12 @@ fn opened(folder: &Path, tokenizer: &Tokenizer, context: usize) -> Splits {
 /// Nats of every target of a batch, and sum of its context's losses.
 fn losses(model: &Model, weights: &Weights, batch: &Batch) -> Vec<f32> {
     let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &Device::flex());
-    nats(&model.hidden_within(weights, tokens, &batch.starts, None), &model.head(weights), &batch.targets)
+    nats(
+        &model.hidden_within(weights, tokens, &batch.starts, None),
+        &model.head(weights),
+        None,
+        &batch.targets,
+    )
 }
 
 /// Weights ten times the usual, so that what a token sees shows.
@@ -468,7 +474,7 @@ fn gradients_of_adapters_agree_with_finite_differences() {
         };
         merge(&adapters, &mut weights);
         let scale = (1.0 / batch.n_targets() as f64) as f32;
-        let (_, of_model) = gradients_of(&model, &weights, &batch, scale, Place::Host);
+        let (_, of_model) = gradients_of(&model, &weights, &batch, scale, (Place::Host, Compute::default()));
         let gradients = adapters.gradients(&of_model);
         for (i, gradient) in gradients.iter().enumerate() {
             let gradient = gradient.to_data().try_into_vec::<f32>().unwrap();

@@ -14,6 +14,7 @@ pub mod pack;
 pub mod plan;
 pub mod pretrain;
 pub mod probe;
+pub mod processes;
 pub mod sample;
 pub mod selftest;
 pub mod sft;

@@ -1,8 +1,7 @@
-//! GELU and SwiGLU, forward and backward. The way back computes the activation again instead of keeping it.
+//! GELU, squared ReLU and SwiGLU, forward and backward. The way back computes the activation again instead of keeping it.
 
 use rayon::prelude::*;
 
-use crate::config::Gelu;
 use crate::kernels::math::{normal, sigmoid};
 use crate::kernels::rows::{Partials, ROWS, Sum};
 use crate::kernels::simd::vectorised;
@@ -24,51 +23,68 @@ fn tanh_gelu(x: f32) -> (f32, f32) {
     (x * share, share + x * share * (1.0 - share) * slope)
 }
 
+/// Value and slope of the square of max(x, 0).
+#[inline(always)]
+fn relu_squared(x: f32) -> (f32, f32) {
+    let x = x.max(0.0);
+    (x * x, 2.0 * x)
+}
+
+#[inline(always)]
+fn forward_rows(curve: impl Fn(f32) -> (f32, f32), out: &mut [f32], before: &[f32], bias: &[f32]) {
+    for (out, before) in out.chunks_exact_mut(bias.len()).zip(before.chunks_exact(bias.len())) {
+        for ((out, &before), &bias) in out.iter_mut().zip(before).zip(bias) {
+            *out = curve(before + bias).0;
+        }
+    }
+}
+
+#[inline(always)]
+fn backward_rows(
+    curve: impl Fn(f32) -> (f32, f32),
+    gradient: &mut [f32],
+    out: &mut [f32],
+    before: &[f32],
+    bias: &[f32],
+    sums: &mut [f32],
+) {
+    let width = bias.len();
+    let rows = gradient.chunks_exact_mut(width).zip(out.chunks_exact_mut(width));
+    for ((gradient, out), before) in rows.zip(before.chunks_exact(width)) {
+        for ((((gradient, out), &before), &bias), sum) in
+            gradient.iter_mut().zip(out).zip(before).zip(bias).zip(sums.iter_mut())
+        {
+            let (value, slope) = curve(before + bias);
+            *out = value;
+            *gradient *= slope;
+            *sum += *gradient;
+        }
+    }
+}
+
 vectorised! {
     fn erf_forward(out: &mut [f32], before: &[f32], bias: &[f32]) {
-        for (out, before) in out.chunks_exact_mut(bias.len()).zip(before.chunks_exact(bias.len())) {
-            for ((out, &before), &bias) in out.iter_mut().zip(before).zip(bias) {
-                *out = erf_gelu(before + bias).0;
-            }
-        }
+        forward_rows(erf_gelu, out, before, bias);
     }
 
     fn tanh_forward(out: &mut [f32], before: &[f32], bias: &[f32]) {
-        for (out, before) in out.chunks_exact_mut(bias.len()).zip(before.chunks_exact(bias.len())) {
-            for ((out, &before), &bias) in out.iter_mut().zip(before).zip(bias) {
-                *out = tanh_gelu(before + bias).0;
-            }
-        }
+        forward_rows(tanh_gelu, out, before, bias);
+    }
+
+    fn relu_forward(out: &mut [f32], before: &[f32], bias: &[f32]) {
+        forward_rows(relu_squared, out, before, bias);
     }
 
     fn erf_backward(gradient: &mut [f32], out: &mut [f32], before: &[f32], bias: &[f32], sums: &mut [f32]) {
-        let width = bias.len();
-        let rows = gradient.chunks_exact_mut(width).zip(out.chunks_exact_mut(width));
-        for ((gradient, out), before) in rows.zip(before.chunks_exact(width)) {
-            for ((((gradient, out), &before), &bias), sum) in
-                gradient.iter_mut().zip(out).zip(before).zip(bias).zip(sums.iter_mut())
-            {
-                let (value, slope) = erf_gelu(before + bias);
-                *out = value;
-                *gradient *= slope;
-                *sum += *gradient;
-            }
-        }
+        backward_rows(erf_gelu, gradient, out, before, bias, sums);
     }
 
     fn tanh_backward(gradient: &mut [f32], out: &mut [f32], before: &[f32], bias: &[f32], sums: &mut [f32]) {
-        let width = bias.len();
-        let rows = gradient.chunks_exact_mut(width).zip(out.chunks_exact_mut(width));
-        for ((gradient, out), before) in rows.zip(before.chunks_exact(width)) {
-            for ((((gradient, out), &before), &bias), sum) in
-                gradient.iter_mut().zip(out).zip(before).zip(bias).zip(sums.iter_mut())
-            {
-                let (value, slope) = tanh_gelu(before + bias);
-                *out = value;
-                *gradient *= slope;
-                *sum += *gradient;
-            }
-        }
+        backward_rows(tanh_gelu, gradient, out, before, bias, sums);
+    }
+
+    fn relu_backward(gradient: &mut [f32], out: &mut [f32], before: &[f32], bias: &[f32], sums: &mut [f32]) {
+        backward_rows(relu_squared, gradient, out, before, bias, sums);
     }
 
     fn swiglu_rows(out: &mut [f32], gate: &[f32], up: &[f32]) {
@@ -89,19 +105,31 @@ vectorised! {
     }
 }
 
-/// `out` = GELU(`before` + `bias`), row by row.
-pub fn gelu(kind: Gelu, out: &mut [f32], before: &[f32], bias: &[f32]) {
+/// An activation of one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// GELU, exact.
+    Erf,
+    /// GELU by the hyperbolic tangent.
+    Tanh,
+    /// The square of max(x, 0).
+    Relu2,
+}
+
+/// `out` = `curve`(`before` + `bias`), row by row.
+pub fn curve(kind: Curve, out: &mut [f32], before: &[f32], bias: &[f32]) {
     let block = ROWS * bias.len();
     out.par_chunks_mut(block).zip(before.par_chunks(block)).for_each(|(out, before)| match kind {
-        Gelu::Erf => erf_forward(out, before, bias),
-        Gelu::Tanh => tanh_forward(out, before, bias),
+        Curve::Erf => erf_forward(out, before, bias),
+        Curve::Tanh => tanh_forward(out, before, bias),
+        Curve::Relu2 => relu_forward(out, before, bias),
     });
 }
 
 /// Turns the `gradient` of the output into that of the input, writes the output again into `out`, and the gradient of the
 /// bias into `bias_gradient`.
-pub fn gelu_backward(
-    kind: Gelu,
+pub fn curve_backward(
+    kind: Curve,
     gradient: &mut [f32],
     out: &mut [f32],
     (before, bias): (&[f32], &[f32]),
@@ -118,8 +146,9 @@ pub fn gelu_backward(
         .zip(out.par_chunks_mut(block))
         .zip(before.par_chunks(block))
         .for_each(|(((sums, gradient), out), before)| match kind {
-            Gelu::Erf => erf_backward(gradient, out, before, bias, sums),
-            Gelu::Tanh => tanh_backward(gradient, out, before, bias, sums),
+            Curve::Erf => erf_backward(gradient, out, before, bias, sums),
+            Curve::Tanh => tanh_backward(gradient, out, before, bias, sums),
+            Curve::Relu2 => relu_backward(gradient, out, before, bias, sums),
         });
     partials.finish(0, bias_gradient, sum);
 }

@@ -12,6 +12,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod bf16;
 pub mod heads;
 pub mod math;
 pub mod matrix;

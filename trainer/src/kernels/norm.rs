@@ -99,6 +99,48 @@ vectorised! {
     }
 }
 
+vectorised! {
+    fn unit_row_block(values: &mut [f32], width: usize, epsilon: f32, inverses: &mut [f32]) {
+        for (row, kept) in values.chunks_exact_mut(width).zip(inverses) {
+            let inverse = 1.0 / (sum(row, row, |x, _| x * x) / width as f32 + epsilon).sqrt();
+            for value in row {
+                *value *= inverse;
+            }
+            *kept = inverse;
+        }
+    }
+
+    fn unit_row_block_backward(gradient: &mut [f32], values: &[f32], width: usize, inverses: &[f32]) {
+        let rows = gradient.chunks_exact_mut(width).zip(values.chunks_exact(width));
+        for ((gradient, values), &inverse) in rows.zip(inverses) {
+            let along = sum(gradient, values, |g, y| g * y) / width as f32;
+            for (g, &y) in gradient.iter_mut().zip(values) {
+                *g = inverse * (*g - y * along);
+            }
+        }
+    }
+}
+
+/// Divides each row of `width` values by its root mean square, in place, and keeps by what it multiplied in `inverses`.
+pub fn unit_rows(values: &mut [f32], width: usize, epsilon: f32, inverses: &mut Vec<f32>) {
+    inverses.resize(values.len() / width, 0.0);
+    values
+        .par_chunks_mut(ROWS * width)
+        .zip(inverses.par_chunks_mut(ROWS))
+        .for_each(|(values, inverses)| unit_row_block(values, width, epsilon, inverses));
+}
+
+/// Turns the `gradient` of what [`unit_rows`] left (`values`) into that of what it was given.
+pub fn unit_rows_backward(gradient: &mut [f32], values: &[f32], width: usize, inverses: &[f32]) {
+    gradient
+        .par_chunks_mut(ROWS * width)
+        .zip(values.par_chunks(ROWS * width))
+        .zip(inverses.par_chunks(ROWS))
+        .for_each(|((gradient, values), inverses)| {
+            unit_row_block_backward(gradient, values, width, inverses);
+        });
+}
+
 /// Normalises each row of `input` (N, C) into `out`.
 pub fn forward(norm: Norm<'_>, input: &[f32], out: &mut [f32], moments: &mut Moments) {
     let width = norm.scale.len();

@@ -42,6 +42,15 @@ pub fn copy_with_bias(out: &mut [f32], from: &[f32], bias: Option<&[f32]>, width
     }
 }
 
+/// Each row of `out` becomes `bias`.
+pub fn fill(out: &mut [f32], bias: &[f32]) {
+    out.par_chunks_mut(ROWS * bias.len()).for_each(|out| {
+        for row in out.chunks_exact_mut(bias.len()) {
+            row.copy_from_slice(bias);
+        }
+    });
+}
+
 /// Sums over the columns of row blocks, on their way to a gradient.
 pub struct Partials<'a> {
     values: &'a mut [f32],
