@@ -445,7 +445,7 @@ pub struct TrainConfig {
     /// `f32`, or `bf16`: what matrix products read is rounded to bf16, weights and moments stay f32.
     pub precision: Precision,
     /// Keep only the input of every block for the backward pass, which computes the rest again: less memory, a third more
-    /// arithmetic, the same bits.
+    /// arithmetic, the same bits (on a GPU, up to rounding).
     pub checkpoint_activations: bool,
     /// Highest learning rate, reached after the warm-up; `train.rates` has others by group.
     pub learning_rate: f64,
@@ -835,7 +835,7 @@ mod tests {
     #[test]
     fn the_examples_in_the_repository_parse() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/train");
-        for name in ["gpt2-tiny.toml", "llama3-tiny.toml"] {
+        for name in ["gpt2-tiny.toml", "llama3-tiny.toml", "nanochat-tiny.toml"] {
             RunConfig::load(&folder.join(name), &[]).unwrap();
         }
     }
