@@ -181,6 +181,20 @@ pub fn latest(path: &Path) -> Option<PathBuf> {
     [path.to_owned(), sibling(path, "old")].into_iter().find(|path| path.join(STATE).exists())
 }
 
+/// As [`latest`], after clearing away what a killed [`save`] had left beside it. For the process that writes here.
+pub fn recover(path: &Path) -> Result<Option<PathBuf>> {
+    let Some(found) = latest(path) else { return Ok(None) };
+    if found != path {
+        // Without its state it is what is left of a directory that was being removed.
+        remove(path)?;
+        fs::rename(&found, path).with_context(|| format!("cannot rename `{}`", found.display()))?;
+    }
+    for suffix in ["partial", "old"] {
+        remove(&sibling(path, suffix))?;
+    }
+    Ok(Some(path.to_owned()))
+}
+
 /// A checkpoint whose files have been read and verified.
 pub struct Checkpoint {
     /// `state.json`.
@@ -305,32 +319,9 @@ impl Checkpoint {
 
     /// Errors, naming each difference, where going on would not be the same run.
     pub fn ensure_same_run(&self, config: &RunConfig, vocabulary: usize, data: &DataIdentity) -> Result<()> {
-        let mut differences = Vec::new();
-        let mut compare = |name: &str, then: &dyn std::fmt::Display, now: &dyn std::fmt::Display| {
-            let (then, now) = (then.to_string(), now.to_string());
-            if then != now {
-                differences.push(format!("{name}: {then} in the checkpoint, {now} now"));
-            }
-        };
-        compare("tokenizer", &self.state.data.tokenizer, &data.tokenizer);
-        compare("shards", &self.state.data.shards, &data.shards);
-        compare("vocabulary", &self.state.vocabulary, &vocabulary);
-        let kind = |config: &RunConfig| if config.sft.is_some() { "a chat model" } else { "a base model" };
-        compare("kind", &kind(&self.state.config), &kind(config));
-        let (then, now) = (comparable(&self.state.config)?, comparable(config)?);
-        for (section, values) in &then {
-            let others = now.get(section).and_then(toml::Value::as_table);
-            let (Some(values), Some(others)) = (values.as_table(), others) else { continue };
-            for (key, value) in values {
-                match others.get(key) {
-                    Some(other) => compare(&format!("{section}.{key}"), value, other),
-                    None => compare(&format!("{section}.{key}"), value, &"nothing"),
-                }
-            }
-            for (key, other) in others.iter().filter(|(key, _)| !values.contains_key(*key)) {
-                compare(&format!("{section}.{key}"), &"nothing", other);
-            }
-        }
+        let then = (&self.state.config, self.state.vocabulary, &self.state.data);
+        let differences =
+            differences(then, (config, vocabulary, data), ("in the checkpoint", "now"), &WITHOUT_EFFECT)?;
         ensure!(
             differences.is_empty(),
             "the checkpoint `{}` belongs to another run and cannot go on here:\n  {}\nhint: undo the change, or \
@@ -357,14 +348,54 @@ impl Checkpoint {
     }
 }
 
+/// Keys of `[train]` that change no weight.
+const WITHOUT_EFFECT: [&str; 5] =
+    ["eval_every", "checkpoint_every", "val_tokens", "log_every", "peak_tflops"];
+
+/// Every difference between what two runs do, in a line: `train.seed: 1 THERE, 2 HERE`. `ignored` are keys of `[train]`.
+pub(crate) fn differences(
+    then: (&RunConfig, usize, &DataIdentity),
+    now: (&RunConfig, usize, &DataIdentity),
+    (there, here): (&str, &str),
+    ignored: &[&str],
+) -> Result<Vec<String>> {
+    let mut differences = Vec::new();
+    let mut compare = |name: &str, then: &dyn std::fmt::Display, now: &dyn std::fmt::Display| {
+        let (then, now) = (then.to_string(), now.to_string());
+        if then != now {
+            differences.push(format!("{name}: {then} {there}, {now} {here}"));
+        }
+    };
+    compare("tokenizer", &then.2.tokenizer, &now.2.tokenizer);
+    compare("shards", &then.2.shards, &now.2.shards);
+    compare("vocabulary", &then.1, &now.1);
+    let kind = |config: &RunConfig| if config.sft.is_some() { "a chat model" } else { "a base model" };
+    compare("kind", &kind(then.0), &kind(now.0));
+    let (then, now) = (comparable(then.0, ignored)?, comparable(now.0, ignored)?);
+    for (section, values) in &then {
+        let others = now.get(section).and_then(toml::Value::as_table);
+        let (Some(values), Some(others)) = (values.as_table(), others) else { continue };
+        for (key, value) in values {
+            match others.get(key) {
+                Some(other) => compare(&format!("{section}.{key}"), value, other),
+                None => compare(&format!("{section}.{key}"), value, &"nothing"),
+            }
+        }
+        for (key, other) in others.iter().filter(|(key, _)| !values.contains_key(*key)) {
+            compare(&format!("{section}.{key}"), &"nothing", other);
+        }
+    }
+    Ok(differences)
+}
+
 /// What decides the weights, as tables of `[model]` and `[train]`.
-fn comparable(config: &RunConfig) -> Result<toml::Table> {
+fn comparable(config: &RunConfig, ignored: &[&str]) -> Result<toml::Table> {
     let resolved = RunConfig { model: config.model.resolved(), ..config.clone() };
     let mut table = toml::Table::try_from(resolved)?;
     table.remove("sample");
     if let Some(train) = table.get_mut("train").and_then(toml::Value::as_table_mut) {
-        for key in ["eval_every", "checkpoint_every", "val_tokens"] {
-            train.remove(key);
+        for key in ignored {
+            train.remove(*key);
         }
     }
     Ok(table)

@@ -426,8 +426,8 @@ pub struct LearningRates {
 pub struct TrainConfig {
     /// Optimiser steps.
     pub steps: u64,
-    /// Fewer steps than `steps` where the training tokens would be read more often than this; absent, they are read as often as
-    /// it takes. Text that is read four times teaches nearly as much as fresh text, and sixteen times half of that
+    /// Smaller and fewer steps than `accumulate` and `steps` say where the training tokens would be read more often than this;
+    /// absent, they are read as often as it takes. Text that is read four times teaches nearly as much as fresh text, and sixteen times half of that
     /// (Muennighoff et al. 2023).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_epochs: Option<f64>,
@@ -476,6 +476,13 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// At most so many tokens of the validation split are scored; 0 scores all of it.
     pub val_tokens: u64,
+    /// Steps between two lines on a standard error that is no terminal; 0 writes twenty in a run.
+    pub log_every: u64,
+    /// Highest speed of the hardware in TFLOP/s, of which the share that training uses (MFU) is shown: tokens computed a second
+    /// times the model's operations a token, over this. Default: on the CPU that of a large matrix product, measured when the
+    /// run begins; elsewhere none, and no share is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_tflops: Option<f64>,
     /// Highest learning rates by group: `embedding`, `matrices`, `head`, `scalars`. Default: `learning_rate`, and 0.02 for
     /// `matrices` under `muon`.
     #[serde(skip_serializing_if = "is_default")]
@@ -512,19 +519,26 @@ impl Default for TrainConfig {
             eval_every: 250,
             checkpoint_every: 250,
             val_tokens: 0,
+            log_every: 0,
+            peak_tflops: None,
             rates: LearningRates::default(),
         }
     }
 }
 
 impl RunConfig {
-    /// The same run over `n_tokens` training tokens, no longer than `train.max_epochs` allows.
+    /// The same run over `n_tokens` training tokens, no longer than `train.max_epochs` allows: its steps become smaller first
+    /// (`train.accumulate`), and then fewer. Of the same tokens, many small steps teach a small model more than few large ones.
     #[must_use]
     pub fn within_epochs(mut self, n_tokens: u64) -> Self {
-        let step_tokens = (self.train.batch * self.train.accumulate * self.model.context) as f64;
-        if let Some(max_epochs) = self.train.max_epochs {
-            let most = (max_epochs * n_tokens as f64 / step_tokens).ceil().max(1.0) as u64;
-            self.train.steps = self.train.steps.min(most);
+        let train = &mut self.train;
+        let pass_tokens = (train.batch * self.model.context) as f64;
+        let wanted = pass_tokens * train.accumulate as f64 * train.steps as f64;
+        let most = train.max_epochs.map_or(f64::INFINITY, |max_epochs| max_epochs * n_tokens as f64);
+        if most < wanted {
+            train.accumulate = (train.accumulate as f64 * most / wanted).round().max(1.0) as usize;
+            let steps = (most / (pass_tokens * train.accumulate as f64)).ceil().max(1.0);
+            train.steps = train.steps.min(steps as u64);
         }
         self
     }
@@ -601,6 +615,11 @@ impl TrainConfig {
             self.grad_clip
         );
         ensure!(
+            self.peak_tflops.is_none_or(|peak| peak > 0.0 && peak.is_finite()),
+            "train.peak_tflops = {}: must be positive; makers' data sheets give it",
+            self.peak_tflops.unwrap_or_default()
+        );
+        ensure!(
             i64::try_from(self.seed).is_ok(),
             "train.seed = {}: must fit a signed 64-bit number, as all of TOML's do",
             self.seed
@@ -615,6 +634,9 @@ impl TrainConfig {
 pub struct SampleConfig {
     /// Each is continued once; an empty one starts a new document.
     pub prompts: Vec<String>,
+    /// Steps between two times that a base model in training continues each prompt, shown and kept in metrics.jsonl; 0 leaves it
+    /// to the end.
+    pub every: u64,
     /// Tokens to write after each prompt.
     pub tokens: usize,
     /// 0 always takes the likeliest token; 1 samples as predicted.
@@ -633,6 +655,7 @@ impl Default for SampleConfig {
     fn default() -> Self {
         Self {
             prompts: vec![String::new()],
+            every: 0,
             tokens: 64,
             temperature: 0.8,
             top_k: 0,
@@ -768,6 +791,10 @@ mod tests {
         assert_eq!(config("train.max_epochs=2.5").within_epochs(641).train.steps, 26);
         assert_eq!(config("train.max_epochs=2").within_epochs(3).train.steps, 1);
         assert_eq!(config("train.max_epochs=1e9").within_epochs(u64::MAX).train.steps, 1000);
+        // A quarter of the tokens: a quarter of each step.
+        let set = ["train.accumulate=16".into(), "train.steps=10".into(), "train.max_epochs=5".into()];
+        let train = RunConfig::parse(TINY, &set).unwrap().within_epochs(16 * 64 / 2).train;
+        assert_eq!((train.accumulate, train.steps), (4, 10));
     }
 
     #[test]

@@ -4,9 +4,9 @@ use anyhow::Result;
 use gristmill_tokenizer::Tokenizer;
 
 use crate::loader::{Batch, TokenSource, in_order};
-use crate::loss::{self, IGNORED};
+use crate::loss::IGNORED;
 use crate::model::{Model, Weights};
-use crate::step::token_tensor;
+use crate::reader::Reader;
 
 /// What a model makes of a split.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,14 +40,19 @@ pub fn score_batches(
     tokenizer: &Tokenizer,
     batches: impl Iterator<Item = Result<Batch>>,
 ) -> Result<Score> {
-    let device = weights.0[0].device();
-    let head = model.head(weights);
+    score_with(&mut Reader::new(model, weights), tokenizer, batches)
+}
+
+/// As [`score_batches`], with a reader.
+pub fn score_with(
+    reader: &mut Reader<'_>,
+    tokenizer: &Tokenizer,
+    batches: impl Iterator<Item = Result<Batch>>,
+) -> Result<Score> {
     let (mut nats, mut tokens, mut bytes) = (0.0_f64, 0_u64, 0_u64);
     for batch in batches {
         let batch = batch?;
-        let ids = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
-        let hidden = model.hidden_within(weights, ids, &batch.starts, None);
-        let losses = loss::nats(&hidden, &head, model.config.softcap, &batch.targets);
+        let losses = reader.nats(&batch);
         nats += losses.iter().map(|&nat| f64::from(nat)).sum::<f64>();
         for &target in batch.targets.iter().filter(|&&target| target != IGNORED) {
             tokens += 1;

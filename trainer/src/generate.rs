@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 use gristmill_tokenizer::Tokenizer;
 
 use crate::config::SampleConfig;
-use crate::model::{Cache, Model, Weights};
+use crate::model::{Model, Weights};
 use crate::random::Random;
-use crate::step::token_tensor;
+use crate::reader::Reader;
 
 /// Continues `prompt` (not empty) by up to `config.tokens` ids, stopping before any of `stops`.
 ///
@@ -37,6 +37,20 @@ pub fn generate_batch(
     config: &SampleConfig,
     stops: impl IntoIterator<Item = u32>,
     randoms: &mut [Random],
+    next: impl FnMut(usize, u32),
+) -> Result<Vec<Vec<u32>>> {
+    let mut reader = Reader::new(model, weights);
+    generate_with(&mut reader, model.config.context, prompts, config, stops, randoms, next)
+}
+
+/// As [`generate_batch`], with a reader of a model of this context. What it had read is forgotten.
+pub fn generate_with(
+    reader: &mut Reader<'_>,
+    context: usize,
+    prompts: &[Vec<u32>],
+    config: &SampleConfig,
+    stops: impl IntoIterator<Item = u32>,
+    randoms: &mut [Random],
     mut next: impl FnMut(usize, u32),
 ) -> Result<Vec<Vec<u32>>> {
     ensure!(
@@ -44,22 +58,22 @@ pub fn generate_batch(
         "cannot continue an empty prompt: begin it with the tokenizer's first token"
     );
     let stops: Vec<u32> = stops.into_iter().collect();
-    let context = model.config.context;
     let mut texts = prompts.to_vec();
     let mut going: Vec<usize> = if config.tokens == 0 { Vec::new() } else { (0..prompts.len()).collect() };
-    let mut rows = Rows::default();
+    reader.clear();
+    let mut rows = Rows { reader, padding: Vec::new() };
     let mut logits = Vec::new();
     while !going.is_empty() {
         let newest = |n: usize| -> Vec<&[u32]> {
             going.iter().map(|&i| &texts[i][texts[i].len().saturating_sub(n)..]).collect()
         };
         logits = if logits.is_empty() {
-            rows.read(model, weights, &newest(context))
+            rows.read(&newest(context))
         } else if rows.longest() == context {
-            rows = Rows::default();
-            rows.read(model, weights, &newest((context / 2).max(1)))
+            rows.reader.clear();
+            rows.read(&newest((context / 2).max(1)))
         } else {
-            rows.read(model, weights, &newest(1))
+            rows.read(&newest(1))
         };
         let mut left = Vec::new();
         for (row, (&i, logits)) in going.iter().zip(&mut logits).enumerate() {
@@ -84,39 +98,34 @@ pub fn generate_batch(
 
 /// What has been read of some sequences. They end together: shorter ones have padding in front, which nothing reads and
 /// no position counts.
-#[derive(Default)]
-struct Rows {
-    cache: Cache,
+struct Rows<'a, 'm> {
+    reader: &'a mut Reader<'m>,
     padding: Vec<u32>,
 }
 
-impl Rows {
+impl Rows<'_, '_> {
     /// Reads the next ids of every row, as many of each unless nothing has been read yet, and returns the logits after them.
-    fn read(&mut self, model: &Model, weights: &Weights, parts: &[&[u32]]) -> Vec<Vec<f32>> {
+    fn read(&mut self, parts: &[&[u32]]) -> Vec<Vec<f32>> {
         let t = parts.iter().map(|part| part.len()).max().unwrap_or(0);
-        if self.cache.is_empty() {
+        if self.reader.is_empty() {
             self.padding = parts.iter().map(|part| (t - part.len()) as u32).collect();
         }
         let pad = |part: &&[u32]| std::iter::repeat_n(0, t - part.len()).chain(part.to_vec());
         let ids: Vec<u32> = parts.iter().flat_map(pad).collect();
-        let starts: Vec<u32> = if self.padding.iter().all(|&padding| padding == 0) {
-            Vec::new()
-        } else {
-            self.padding.iter().flat_map(|&padding| std::iter::repeat_n(padding, t)).collect()
-        };
-        let tokens = token_tensor(&ids, parts.len(), t, &weights.0[0].device());
-        model.next_logits(weights, tokens, &starts, &mut self.cache)
+        let padding: &[u32] =
+            if self.padding.iter().all(|&padding| padding == 0) { &[] } else { &self.padding };
+        self.reader.next_logits(&ids, parts.len(), padding)
     }
 
     /// Tokens of the longest row.
     fn longest(&self) -> usize {
-        self.cache.len() - self.padding.iter().min().map_or(0, |&padding| padding as usize)
+        self.reader.len() - self.padding.iter().min().map_or(0, |&padding| padding as usize)
     }
 
     /// Forgets all rows but these.
     fn keep(&mut self, rows: &[usize]) {
         self.padding = rows.iter().map(|&row| self.padding[row]).collect();
-        self.cache.keep(rows);
+        self.reader.keep(rows);
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Shapes as in [`crate::model`]; N is B·T.
 
+pub mod decode;
+
 use crate::config::{Activation, Gelu, Group, ModelKind, Precision, TrainConfig};
 use crate::kernels::activation::{self, Curve};
 use crate::kernels::attention::{self, Back};
@@ -357,9 +359,7 @@ impl<'a> Pass<'a> {
         for stream in &mut memory.streams {
             sized(stream, n * c);
         }
-        let positions = self.model.position_embedding.map(|id| (self.weight(id), self.positions.as_slice()));
-        let tokens = (self.weight(self.model.token_embedding), self.batch.inputs.as_slice());
-        rows::embed(&mut memory.streams[0], tokens, positions, c);
+        self.embed(&mut memory.streams[0]);
         for (layer, block) in blocks.iter().enumerate() {
             let [before, after] =
                 memory.streams.get_disjoint_mut([layer, layer + 1]).expect("two streams of a block");
@@ -372,10 +372,35 @@ impl<'a> Pass<'a> {
         self.normalise(self.model.final_norm, stream, &mut memory.last);
     }
 
+    /// The stream (N, C) that enters the first block.
+    fn embed(&self, stream: &mut [f32]) {
+        let positions = self.model.position_embedding.map(|id| (self.weight(id), self.positions.as_slice()));
+        let tokens = (self.weight(self.model.token_embedding), self.batch.inputs.as_slice());
+        rows::embed(stream, tokens, positions, self.model.config.width);
+    }
+
     /// The first half of a block: `kept.between` = `before` + attention.
     fn mix(&self, block: &Block, before: &[f32], kept: &mut BlockMemory, scratch: &mut Scratch) {
+        self.project(block, before, kept, scratch);
         let config = &self.model.config;
         let (n, t, d) = (self.n(), self.batch.context, config.head_width());
+        let (queries, h) = (config.heads * d, config.heads);
+        sized(&mut scratch.heads, n * queries);
+        sized(&mut kept.normalisers, n * h);
+        let inputs = [&kept.queries[..], &kept.keys, &kept.values];
+        attention::forward(self.attention_shape(), inputs, &mut scratch.heads, &mut kept.normalisers);
+        sized(&mut kept.mixed, n * queries);
+        let part = Part { heads: &scratch.heads, count: h, rotated: false };
+        heads::merge(&mut kept.mixed, &[part], (t, d), None, None);
+        self.round(&mut kept.mixed);
+        sized(&mut kept.between, before.len());
+        self.add_linear(block.output, before, &kept.mixed, &mut kept.between);
+    }
+
+    /// Queries, keys and values of a block, as heads.
+    fn project(&self, block: &Block, before: &[f32], kept: &mut BlockMemory, scratch: &mut Scratch) {
+        let config = &self.model.config;
+        let (n, d) = (self.n(), config.head_width());
         let (queries, keys) = self.columns();
         let stride = queries + 2 * keys;
         self.normalise(block.attention_norm, before, &mut kept.attention);
@@ -413,17 +438,6 @@ impl<'a> Pass<'a> {
         for values in [&mut kept.queries, &mut kept.keys, &mut kept.values] {
             self.round(values);
         }
-
-        sized(&mut scratch.heads, n * queries);
-        sized(&mut kept.normalisers, n * h);
-        let inputs = [&kept.queries[..], &kept.keys, &kept.values];
-        attention::forward(self.attention_shape(), inputs, &mut scratch.heads, &mut kept.normalisers);
-        sized(&mut kept.mixed, n * queries);
-        let part = Part { heads: &scratch.heads, count: h, rotated: false };
-        heads::merge(&mut kept.mixed, &[part], (t, d), None, None);
-        self.round(&mut kept.mixed);
-        sized(&mut kept.between, before.len());
-        self.add_linear(block.output, before, &kept.mixed, &mut kept.between);
     }
 
     /// Into the second half of a block: what its MLP computes before the activation.

@@ -10,12 +10,14 @@
 //! | [`plan`] | what will a run cost? |
 //! | [`loader`], [`shards`], [`packing`] | what does a step read? |
 //! | [`pretrain`] | the loop |
+//! | [`ranks`], [`share`], [`sums`] | how do several processes train one model? |
 //! | [`conversations`], [`sft`], [`lora`] | how does a chat model come of a base model? |
 //! | [`checkpoint`] | how does a run survive being killed? |
 //! | [`evaluate`], [`evals`], [`compressors`] | what did it learn? |
 //! | [`memorize`] | what does it know by heart? |
-//! | [`generate`], [`few_shot`] | what does it write? |
-//! | [`chat`] | what does it answer? |
+//! | [`mod@reader`], [`generate`], [`few_shot`] | what does it read, and what does it write? |
+//! | [`chat`], [`tools`] | what does it answer? |
+//! | [`probe`] | what does it not know? |
 //! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
 //! | [`metrics`], [`tensorboard`] | what does a run leave to be looked at? |
@@ -51,11 +53,17 @@ pub mod optimizer;
 pub mod packing;
 pub mod plan;
 pub mod pretrain;
+pub mod probe;
 pub mod progress;
 pub mod random;
+pub mod ranks;
+pub mod reader;
 pub mod schedule;
 pub mod selftest;
 pub mod sft;
 pub mod shards;
+pub mod share;
 pub mod step;
+pub mod sums;
 pub mod tensorboard;
+pub mod tools;

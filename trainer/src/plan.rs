@@ -32,7 +32,7 @@ pub struct Cost {
     pub tokens: u64,
     /// Floating-point operations of the whole run, with those that are made again.
     pub flops: f64,
-    /// Weights, gradient and moments in f32, and rounded matrices.
+    /// Weights, gradients and moments in f32, and rounded matrices.
     pub state_bytes: u64,
     /// What the backward pass needs of one forward pass, at most.
     pub activation_bytes: u64,
@@ -57,11 +57,13 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
     let kept = if recompute { 4.0 * shape.width as f64 * layers + block } else { block * layers };
     let activations = pass_tokens as f64 * kept;
     let bytes = |parameter: &Parameter| {
-        // Weight, gradient, mean; Muon needs no second moment.
+        // Weight, gradients, mean; Muon needs no second moment. Sums of gradients over 2^n micro-batches wait for their other
+        // half (`crate::sums`).
+        let waiting = 4 * config.train.accumulate.ilog2() as usize;
         let squares = if is_muons(config.train.optimizer, parameter) { 0 } else { 4 };
         let matrix = matches!(parameter.group, Group::Matrix | Group::Head);
         let rounded = if config.train.precision == Precision::Bf16 && matrix { 4 } else { 0 };
-        (parameter.len() * (12 + squares + rounded)) as u64
+        (parameter.len() * (12 + waiting + squares + rounded)) as u64
     };
     Cost {
         parameters,
@@ -110,7 +112,7 @@ pub fn describe(config: &RunConfig, vocabulary: usize) -> String {
     line(
         "memory",
         format!(
-            "about {memory:.2} GiB in f32: {:.2} weights, gradient and moments, {:.2} activations of {} sequences",
+            "about {memory:.2} GiB in f32: {:.2} weights, gradients and moments, {:.2} activations of {} sequences",
             gib(cost.state_bytes),
             gib(cost.activation_bytes),
             config.train.batch

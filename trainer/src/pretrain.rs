@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,18 +14,21 @@ use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
+use crate::bench;
 use crate::checkpoint::{self, Checkpoint, DataIdentity};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, TrainConfig};
 use crate::evaluate::{self, Score, Unigrams};
-use crate::generate::{generate, prompt_ids};
+use crate::generate::{generate_batch, prompt_ids};
 use crate::loader::{Batch, Loader, TokenSource};
 use crate::metrics::{Metric, Metrics};
 use crate::model::Model;
 use crate::optimizer::Place;
 use crate::packing;
 use crate::plan;
-use crate::progress::Progress;
+use crate::progress::{Progress, Units};
 use crate::random::Random;
+use crate::ranks::{Identity, Position, Ranks, Rendezvous};
+use crate::share;
 use crate::step::{StepReport, Training};
 
 /// Everything that a run reads, and where it writes.
@@ -114,6 +118,14 @@ pub trait Lessons {
     fn rows(&self, first_row: u64, rows: usize) -> Result<Batch>;
     /// How the model does on what it does not learn from.
     fn score(&self, training: &Training) -> Result<Score>;
+    /// What the model in training writes: prompts, and how it goes on. None: it is not asked before the end.
+    fn samples(&self, _training: &Training) -> Result<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+    /// Raw bytes in a token, if that is known.
+    fn bytes_per_token(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A run that came to its end.
@@ -129,22 +141,33 @@ pub struct Ended {
 }
 
 /// The checkpoint that a run goes on from, if there is one; an error where it is another run's, or where it is not asked for.
-pub fn resumable(job: &Run<'_>) -> Result<Option<Checkpoint>> {
+///
+/// Of several processes only the first clears away what a killed one had left.
+pub fn resumable(job: &Run<'_>, is_first: bool) -> Result<Option<Checkpoint>> {
     fs::create_dir_all(job.out).with_context(|| format!("cannot create `{}`", job.out.display()))?;
-    let Some(path) = checkpoint::latest(&job.out.join("checkpoint")) else { return Ok(None) };
+    let path = job.out.join("checkpoint");
+    let Some(found) = checkpoint::latest(&path) else { return Ok(None) };
     ensure!(
         job.resume,
         "`{}` already holds a checkpoint\nhint: --resume goes on from it; another --out starts afresh",
         job.out.display()
     );
-    let checkpoint = Checkpoint::open(&path)?;
+    if is_first {
+        checkpoint::recover(&path)?;
+    }
+    let checkpoint = Checkpoint::open(if is_first { &path } else { &found })?;
     checkpoint.ensure_same_run(job.config, job.vocabulary, job.data)?;
     Ok(Some(checkpoint))
 }
 
 /// The loop: steps, scores, checkpoints, from what [`resumable`] found to the end of `config.train.steps`; `None` if stopped
-/// before.
-pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> Result<Option<Ended>> {
+/// before, and in all processes but the first of several, which alone scores and writes.
+pub fn run(
+    job: &Run<'_>,
+    found: Option<Checkpoint>,
+    lessons: &dyn Lessons,
+    mut ranks: Option<&mut Ranks>,
+) -> Result<Option<Ended>> {
     let config = &job.config.train;
     let checkpoint_path = job.out.join("checkpoint");
     let mut training = match found {
@@ -152,12 +175,37 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
         None => lessons.start()?,
     };
     let first_step = training.step;
+    let (rank, n_processes) = ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.n_processes()));
+    let shares = share::units(config, n_processes)?;
+    let mine = share::of_process(shares.len(), n_processes, rank);
+    if let Some(ranks) = &mut ranks {
+        ranks.agree(Position { step: first_step, weights: training.fingerprint() })?;
+    }
+    let rows_per_step = (config.batch * config.accumulate) as u64;
+    if rank > 0 {
+        follow(
+            job,
+            &mut training,
+            lessons,
+            (&shares, mine),
+            ranks.expect("only one of several is not the first"),
+        )?;
+        return Ok(None);
+    }
     let (mut metrics, earlier) = Metrics::open(job.out, first_step)?;
     let (mut last_loss, mut tokens) =
         earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
 
-    let rows_per_step = (config.batch * config.accumulate) as u64;
-    let progress = Progress::new(config.steps, first_step);
+    let units = Units {
+        flops_per_token: training.model.flops_per_token(),
+        peak_flops: match (config.peak_tflops, job.place) {
+            (Some(tera), _) => Some(tera * 1e12),
+            (None, Place::Host) => Some(bench::product_flops() * n_processes as f64),
+            (None, Place::Device) => None,
+        },
+        bytes_per_token: lessons.bytes_per_token(),
+    };
+    let progress = Progress::new(config, first_step, units);
     progress.line(&format!(
         "{} parameters; {}; {:.2} epochs in {} steps{}",
         training.model.parameter_count(),
@@ -177,28 +225,33 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
             return Ok(None);
         }
         let begun = Instant::now();
-        let first_row = training.step * rows_per_step;
-        let batches = (0..config.accumulate)
-            .map(|i| lessons.rows(first_row + (i * config.batch) as u64, config.batch))
-            .collect::<Result<Vec<_>>>()?;
-        let report = training.advance(config, &batches)?;
+        let batches = batches(lessons, training.step * rows_per_step, &shares[mine.clone()])?;
+        let report = training.advance_among(config, &batches, mine.start, ranks.as_deref_mut())?;
         let step = training.step;
         last_loss = report.loss;
         tokens += report.tokens;
         metrics.write(&step_metric(step, tokens, &report))?;
-        progress.step(step, &report, begun.elapsed());
+        let places = rows_per_step * job.config.model.context as u64;
+        progress.step(step, &report, places, begun.elapsed());
 
         let last = step == config.steps;
         if last || (config.eval_every > 0 && step.is_multiple_of(config.eval_every)) {
             let score = lessons.score(&training)?;
             metrics.write(&Metric::Val { step, val_loss: score.loss, bits_per_byte: score.bits_per_byte })?;
-            progress.line(&format!(
-                "step {step}: validation loss {:.4} nats/token, {:.4} bits/byte",
-                score.loss, score.bits_per_byte
-            ));
+            progress.validation(step, &score);
             last_score = Some(score);
         }
-        if last || (config.checkpoint_every > 0 && step.is_multiple_of(config.checkpoint_every)) {
+        let every = job.config.sample.every;
+        if every > 0 && step.is_multiple_of(every) {
+            for (prompt, text) in lessons.samples(&training)? {
+                progress.sample(step, &prompt, &text);
+                metrics.write(&Metric::Sample { step, prompt, text })?;
+            }
+        }
+        if saves(config, step) {
+            if let Some(ranks) = &mut ranks {
+                ranks.agree(Position { step, weights: training.fingerprint() })?;
+            }
             // Metrics first: a checkpoint vouches for every line up to its step.
             metrics.sync()?;
             checkpoint::save(&checkpoint_path, &training, job.config, job.data, job.tokenizer_json)?;
@@ -212,6 +265,35 @@ pub fn run(job: &Run<'_>, found: Option<Checkpoint>, lessons: &dyn Lessons) -> R
         None => lessons.score(&training)?,
     };
     Ok(Some(Ended { training, score, train_loss: last_loss, tokens }))
+}
+
+/// Whether a checkpoint is written after this step.
+fn saves(config: &TrainConfig, step: u64) -> bool {
+    step == config.steps || (config.checkpoint_every > 0 && step.is_multiple_of(config.checkpoint_every))
+}
+
+fn batches(lessons: &dyn Lessons, first_row: u64, units: &[Range<usize>]) -> Result<Vec<Batch>> {
+    units.iter().map(|rows| lessons.rows(first_row + rows.start as u64, rows.len())).collect()
+}
+
+/// The loop of a process that is not the first: the same steps, and nothing else.
+fn follow(
+    job: &Run<'_>,
+    training: &mut Training,
+    lessons: &dyn Lessons,
+    (units, mine): (&[Range<usize>], Range<usize>),
+    ranks: &mut Ranks,
+) -> Result<()> {
+    let config = &job.config.train;
+    let rows_per_step = (config.batch * config.accumulate) as u64;
+    while training.step < config.steps && job.stop_after != Some(training.step) {
+        let batches = batches(lessons, training.step * rows_per_step, &units[mine.clone()])?;
+        training.advance_among(config, &batches, mine.start, Some(ranks))?;
+        if saves(config, training.step) {
+            ranks.agree(Position { step: training.step, weights: training.fingerprint() })?;
+        }
+    }
+    Ok(())
 }
 
 /// Pretraining's lessons: windows of the token stream.
@@ -260,11 +342,50 @@ impl Lessons for Windows<'_> {
         let (model, weights) = (&training.model, &training.weights);
         evaluate::score(model, weights, self.job.val, self.job.tokenizer, config.batch, config.val_tokens)
     }
+
+    fn samples(&self, training: &Training) -> Result<Vec<(String, String)>> {
+        let (job, sample) = (self.job, &self.job.config.sample);
+        let ids: Vec<Vec<u32>> =
+            sample.prompts.iter().map(|prompt| prompt_ids(job.tokenizer, prompt)).collect();
+        let seed = job.config.train.seed;
+        let mut randoms: Vec<Random> =
+            (0..ids.len()).map(|i| Random::named(seed, &format!("sample/{i}"))).collect();
+        let (model, weights) = (&training.model, &training.weights);
+        let stop = job.tokenizer.bos();
+        let more = generate_batch(model, weights, &ids, sample, stop, &mut randoms, |_, _| ())?;
+        let texts = more.iter().map(|ids| job.tokenizer.decode_lossy(ids));
+        Ok(sample.prompts.iter().cloned().zip(texts).collect())
+    }
+
+    fn bytes_per_token(&self) -> Option<f64> {
+        let total =
+            |count: fn(&ShardSet) -> u64| self.job.sources.iter().map(|(_, set)| count(set)).sum::<u64>();
+        let (bytes, tokens) = (total(ShardSet::n_bytes), total(ShardSet::n_tokens));
+        (bytes > 0 && tokens > 0).then(|| bytes as f64 / tokens as f64)
+    }
 }
 
 /// Runs to the end of `config.train.steps` and returns what `summary.json` holds; `None` if stopped before.
 pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
-    let RunConfig { model: shape, train: config, sample, .. } = job.config;
+    alone_or_among(job, None, &mut None)
+}
+
+/// As [`pretrain`], as one of several processes. All but the first return `None`, and only read what lies in `job.out`.
+pub fn pretrain_among(job: &Pretraining<'_>, rendezvous: Rendezvous) -> Result<Option<Summary>> {
+    let mut ranks = None;
+    let ended = alone_or_among(job, Some(rendezvous), &mut ranks);
+    if let (Err(error), Some(ranks)) = (&ended, &mut ranks) {
+        ranks.end(&format!("{error:#}"));
+    }
+    ended
+}
+
+fn alone_or_among(
+    job: &Pretraining<'_>,
+    rendezvous: Option<Rendezvous>,
+    ranks: &mut Option<Ranks>,
+) -> Result<Option<Summary>> {
+    let RunConfig { model: shape, train: config, .. } = job.config;
     let vocabulary = job.tokenizer.vocab_size();
     ensure!(
         job.val.n_tokens() >= 2,
@@ -282,7 +403,20 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
         place: job.place,
         stop_after: job.stop_after,
     };
-    let found = resumable(&the_run)?;
+    let is_first = rendezvous.as_ref().is_none_or(Rendezvous::is_first);
+    let meet = |rendezvous: Rendezvous| {
+        rendezvous.meet(&Identity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: job.config.clone(),
+            vocabulary,
+            data: job.data.clone(),
+        })
+    };
+    let mut rendezvous = rendezvous;
+    if !is_first {
+        *ranks = rendezvous.take().map(meet).transpose()?;
+    }
+    let found = resumable(&the_run, is_first)?;
     // Only now: the plan of a run that is not this one must stay as it is.
     let plan = match job.sources {
         [] => None,
@@ -297,21 +431,25 @@ pub fn pretrain(job: &Pretraining<'_>) -> Result<Option<Summary>> {
             Some(PackPlan::prepare(job.out, sources, &options)?)
         }
     };
+    // The others read the plan that lies there now.
+    if let Some(rendezvous) = rendezvous {
+        *ranks = Some(meet(rendezvous)?);
+    }
     let loader = match &plan {
         Some(plan) => Loader::planned(job.train, plan)?,
         None => Loader::new(job.train, shape.context, config.seed)?,
     };
-    let unigrams = evaluate::unigrams(job.train, job.val, vocabulary)?;
+    let unigrams = if is_first {
+        evaluate::unigrams(job.train, job.val, vocabulary)?
+    } else {
+        Unigrams { entropy: f64::NAN, val_loss: f64::NAN } // only the first tells of them
+    };
     let windows = Windows { job, loader, plan: plan.as_ref(), unigrams };
-    let Some(ended) = run(&the_run, found, &windows)? else { return Ok(None) };
+    let Some(ended) = run(&the_run, found, &windows, ranks.as_mut())? else { return Ok(None) };
     let Ended { training, score, train_loss, tokens } = ended;
     let mut samples = String::new();
-    for (i, prompt) in sample.prompts.iter().enumerate() {
-        let mut random = Random::named(config.seed, &format!("sample/{i}"));
-        let ids = prompt_ids(job.tokenizer, prompt);
-        let stop = job.tokenizer.bos();
-        let more = generate(&training.model, &training.weights, &ids, sample, stop, &mut random, |_| ())?;
-        samples.push_str(&format!("--- {i}\n{prompt}{}\n", printable(&job.tokenizer.decode_lossy(&more))));
+    for (i, (prompt, text)) in windows.samples(&training)?.into_iter().enumerate() {
+        samples.push_str(&format!("--- {i}\n{prompt}{}\n", printable(&text)));
     }
     write_whole(&job.out.join("sample.txt"), samples.as_bytes())?;
     let summary = Summary {

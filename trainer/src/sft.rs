@@ -182,7 +182,7 @@ pub fn sft(job: &FineTuning<'_>) -> Result<Option<Summary>> {
         stop_after: job.stop_after,
     };
     let answers = Answers { job, config: &config, tokenizer: &tokenizer };
-    let Some(ended) = run(&the_run, resumable(&the_run)?, &answers)? else { return Ok(None) };
+    let Some(ended) = run(&the_run, resumable(&the_run, true)?, &answers, None)? else { return Ok(None) };
     let (base_model, base_weights) = job.base.model(&job.device)?;
     let base_val_loss = answers.held_out(&base_model, &base_weights)?.loss;
     let Ended { training, score, train_loss, tokens } = ended;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::TrainConfig;
 use crate::host::{self, Compute, Memory};
@@ -9,11 +10,13 @@ use crate::kernels::rows::Sum;
 use crate::loader::Batch;
 use crate::lora::Adapters;
 use crate::loss;
-use crate::model::{Model, Weights};
+use crate::model::{Model, Parameter, Weights};
 use crate::optimizer::{
     Optimizer, Place, Update, clip_factor, global_norm, global_norm_of, vector, with_all_values,
 };
+use crate::ranks::Ranks;
 use crate::schedule::learning_rate;
+use crate::sums::{Node, TreeSum};
 
 /// A model in training: everything that an optimiser step changes.
 pub struct Training {
@@ -38,7 +41,7 @@ pub struct Training {
 #[derive(Default)]
 struct HostMemory {
     pass: Memory,
-    gradients: Vec<Vec<f32>>,
+    sum: TreeSum,
 }
 
 /// What one step reports. All of it is a pure function of the run's inputs on the CPU.
@@ -75,48 +78,86 @@ impl Training {
 
     /// Makes one step over `batches`, whose gradients are added and divided by all their targets.
     pub fn advance(&mut self, config: &TrainConfig, batches: &[Batch]) -> Result<StepReport> {
+        self.advance_among(config, batches, 0, None)
+    }
+
+    /// As [`Self::advance`], of a step whose rows several processes share: `batches` are this one's units, of which the first
+    /// is the step's unit `first`. The report is the whole step's, in every process.
+    pub fn advance_among(
+        &mut self,
+        config: &TrainConfig,
+        batches: &[Batch],
+        first: usize,
+        mut ranks: Option<&mut Ranks>,
+    ) -> Result<StepReport> {
         if let Some(adapters) = &mut self.adapters {
+            ensure!(ranks.is_none(), "adapters are learnt by one process");
             let at = (self.step, self.place);
             let report = adapters.advance(&self.model, &mut self.weights, config, batches, at)?;
             self.step += 1;
             return Ok(report);
         }
-        let tokens: u64 = batches.iter().map(Batch::n_targets).sum();
+        let mut tokens: u64 = batches.iter().map(Batch::n_targets).sum();
+        if let Some(ranks) = &mut ranks {
+            tokens = ranks.targets(self.step, tokens)?;
+        }
         let scale = (1.0 / tokens.max(1) as f64) as f32;
+        let lengths: Vec<usize> = self.model.parameters.iter().map(Parameter::len).collect();
         match self.place {
             Place::Host => {
-                let memory = &mut self.memory;
-                memory.pass.compute = Compute::of(config);
-                memory.gradients.resize_with(self.model.parameters.len(), Vec::new);
-                for (gradient, parameter) in memory.gradients.iter_mut().zip(&self.model.parameters) {
-                    gradient.resize(parameter.len(), 0.0);
-                }
-                let nats = with_all_values(&mut self.weights.0, |weights| {
-                    let mut nats = 0.0;
-                    for (i, batch) in batches.iter().enumerate() {
-                        let sum = if i == 0 { Sum::Start } else { Sum::Continue };
-                        let HostMemory { pass, gradients } = memory;
-                        nats += host::gradients(&self.model, weights, batch, scale, pass, gradients, sum);
-                    }
-                    nats
+                let HostMemory { pass, sum } = &mut self.memory;
+                pass.compute = Compute::of(config);
+                sum.clear();
+                let model = &self.model;
+                let nats: Vec<f64> = with_all_values(&mut self.weights.0, |weights| {
+                    let unit = |(i, batch): (usize, &Batch)| {
+                        let mut values = sum.buffers(lengths.iter().copied());
+                        let nats =
+                            host::gradients(model, weights, batch, scale, pass, &mut values, Sum::Start);
+                        sum.push(Node { first: first + i, level: 0, values });
+                        nats
+                    };
+                    batches.iter().enumerate().map(unit).collect()
                 });
-                let (report, update) =
-                    self.report(config, nats, tokens, global_norm_of(&self.memory.gradients))?;
-                let gradients = &self.memory.gradients;
-                self.optimizer.update_on_host(&self.model.parameters, &mut self.weights, gradients, update);
+                let nats = match ranks {
+                    None => nats.iter().sum(),
+                    Some(ranks) => ranks.reduce(&nats, sum, &lengths)?,
+                };
+                let gradients = std::mem::take(self.memory.sum.total().expect("a step has rows"));
+                let (report, update) = self.report(config, nats, tokens, global_norm_of(&gradients))?;
+                self.optimizer.update_on_host(&self.model.parameters, &mut self.weights, &gradients, update);
+                *self.memory.sum.total().expect("it was there") = gradients;
                 self.step += 1;
                 Ok(report)
             }
             Place::Device => {
                 let compute = Compute::of(config);
-                let (nats, mut gradients) =
+                let (mut nats, mut gradients) =
                     sum_of_gradients(&self.model, &self.weights, batches, scale, compute);
+                if let Some(ranks) = ranks {
+                    let mut sum = TreeSum::default();
+                    let values = gradients.into_iter().map(to_host).collect();
+                    sum.push(Node { first, level: 0, values });
+                    nats = ranks.reduce(&[nats], &mut sum, &lengths)?;
+                    let total = std::mem::take(sum.total().expect("a step has rows"));
+                    gradients = total.into_iter().map(|values| vector(values, &self.device)).collect();
+                }
                 let (report, update) = self.report(config, nats, tokens, global_norm(&mut gradients))?;
                 self.optimizer.update(&self.model.parameters, &mut self.weights, gradients, update);
                 self.step += 1;
                 Ok(report)
             }
         }
+    }
+
+    /// A hash of all weights: equal for equal bits.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for weight in &self.weights.0 {
+            let data = weight.to_data();
+            hash.update(data.as_bytes());
+        }
+        hash.digest()
     }
 
     /// What the step found, and the update that follows from it; an error where that makes no sense.
@@ -205,6 +246,10 @@ pub fn gradients_of(
             (nats, leaves.0.iter().map(gradient).collect())
         }
     }
+}
+
+fn to_host(gradient: Tensor<1>) -> Vec<f32> {
+    gradient.into_data().try_into_vec::<f32>().expect("gradients are f32")
 }
 
 /// As [`gradients_of`], by the backend's operations, with a graph of no more than one block at a time: each is computed again

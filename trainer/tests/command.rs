@@ -1,12 +1,11 @@
 //! The `gristmill-train` command on a small corpus: what it leaves, what it prints, and how it fails.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
-use gristmill_corpus::shards::{DocumentTokens, ShardOptions, ShardWriter};
-use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, train};
-use gristmill_train::generate::prompt_ids;
+use common::write_corpus;
 use gristmill_train::pretrain::Summary;
+
+mod common;
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gristmill-train")).args(arguments).output().unwrap()
@@ -14,39 +13,6 @@ fn run(arguments: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn write_corpus(folder: &Path) {
-    let names = ["miller", "farmer", "baker", "carter"];
-    let goods = ["grain", "flour", "bread", "oats", "barley"];
-    let documents: Vec<String> = (0..240_usize)
-        .map(|i| {
-            let (name, good) = (names[i % 4], goods[i * 7 % 5]);
-            format!(
-                "The {name} sells {good}. Whoever buys {good} from the {name} pays {} coins.\n",
-                i % 9 + 1
-            )
-        })
-        .collect();
-    let mut counts = PretokenCounts::new(Pattern::nanochat());
-    for document in &documents {
-        counts.add(document);
-    }
-    let tokenizer = train(&counts, &TrainOptions { vocab_size: 320, ..TrainOptions::default() }).unwrap();
-    tokenizer.save(folder.join("tokenizer.json")).unwrap();
-    for (split, documents) in [("train", &documents[..200]), ("val", &documents[200..])] {
-        let bos = tokenizer.bos().unwrap();
-        let options = ShardOptions::new(tokenizer.hash(), tokenizer.vocab_size(), bos);
-        let mut writer = ShardWriter::create(&folder.join("shards"), split, options).unwrap();
-        for document in documents {
-            let ids = prompt_ids(&tokenizer, document);
-            let n_bytes = document.len() as u64;
-            writer
-                .push(&DocumentTokens { ids: &ids, id: document, n_bytes, ..DocumentTokens::default() })
-                .unwrap();
-        }
-        writer.finish().unwrap();
-    }
 }
 
 #[test]
@@ -73,6 +39,8 @@ fn the_example_configs_train_and_what_they_leave_can_be_used() {
             "train.steps=60",
             "--set",
             "train.warmup=5",
+            "--set",
+            "sample.every=25",
         ];
         let output = run(&arguments);
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -80,7 +48,20 @@ fn the_example_configs_train_and_what_they_leave_can_be_used() {
         let read = |file: &str| std::fs::read_to_string(folder.path().join(name).join(file)).unwrap();
         let summary: Summary = serde_json::from_str(&read("summary.json")).unwrap();
         assert!(summary.val_loss < summary.unigram_entropy, "{summary:?}");
-        assert_eq!(read("metrics.jsonl").lines().count(), 61);
+        // 60 steps, a validation, and two prompts continued after steps 25 and 50.
+        let metrics = read("metrics.jsonl");
+        assert_eq!(metrics.lines().count(), 65);
+        let samples: Vec<serde_json::Value> = metrics
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|line: &serde_json::Value| line.get("text").is_some())
+            .collect();
+        assert_eq!((&samples[2]["step"], &samples[3]["prompt"]), (&50.into(), &"The".into()));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("step 50: The|") && said.contains(" bits/byte  norm ") && said.contains("MFU "),
+            "{said}"
+        );
         assert!(read("sample.txt").contains("--- 1\nThe"), "{}", read("sample.txt"));
 
         let sample =
@@ -105,7 +86,7 @@ fn the_example_configs_train_and_what_they_leave_can_be_used() {
         let report: serde_json::Value = serde_json::from_slice(&eval.stdout).unwrap();
         assert_eq!(report["val_loss"].as_f64(), Some(summary.val_loss));
 
-        let again = run(&arguments[..arguments.len() - 4]
+        let again = run(&arguments[..arguments.len() - 6]
             .iter()
             .filter(|a| **a != "--resume")
             .copied()
@@ -131,5 +112,27 @@ fn mistakes_end_with_a_message_and_no_panic() {
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(expected) && !message.contains("panicked"), "{arguments:?}: {message}");
+    }
+}
+
+/// Whether or not a device was built in, and whether or not its driver is there: an error that says what would work, or an
+/// answer; never a panic.
+#[test]
+fn a_device_that_is_not_there_is_an_error() {
+    for device in ["wgpu", "cuda:0", "cuda:99"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill-train"));
+        command.args(["selftest", "--steps", "0", "--device", device]);
+        // Neither Vulkan's loader nor OpenGL's finds a driver.
+        command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
+        let output = command.env("LIBGL_DRIVERS_PATH", "/nonexistent").output().unwrap();
+        let message = text(&output.stderr);
+        assert!(!message.contains("panicked"), "{device}: {message}");
+        if !output.status.success() {
+            assert_eq!(output.status.code(), Some(2), "{device}: {message}");
+            assert!(message.contains(device) || message.contains("cuda"), "{device}: {message}");
+            assert!(message.contains("`--device cpu` works everywhere"), "{device}: {message}");
+        }
+        let built_in = if device == "wgpu" { cfg!(feature = "wgpu") } else { cfg!(feature = "cuda") };
+        assert!(built_in || message.contains("--features "), "{device}: {message}");
     }
 }

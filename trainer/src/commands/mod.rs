@@ -13,6 +13,8 @@ pub mod options;
 pub mod pack;
 pub mod plan;
 pub mod pretrain;
+pub mod probe;
+pub mod processes;
 pub mod sample;
 pub mod selftest;
 pub mod sft;

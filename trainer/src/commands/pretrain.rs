@@ -12,10 +12,11 @@ use gristmill_tokenizer::Tokenizer;
 use gristmill_train::checkpoint::DataIdentity;
 use gristmill_train::config::RunConfig;
 use gristmill_train::loader::TokenSource as _;
-use gristmill_train::pretrain::{Pretraining, pretrain};
+use gristmill_train::pretrain::{Pretraining, pretrain, pretrain_among};
 use gristmill_train::{device, shards};
 
 use super::options::DeviceArgs;
+use super::processes::{ProcessArgs, Started};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -39,10 +40,13 @@ pub struct Arguments {
     set: Vec<String>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    processes: ProcessArgs,
 }
 
 pub fn run(args: &Arguments) -> Result<()> {
     let config = RunConfig::load(&args.config, &args.set)?;
+    let (rendezvous, started) = args.processes.rendezvous()?.unzip();
     let (device, place) = device::open(&args.device.device)?;
     let tokenizer_json = std::fs::read(&args.tokenizer)
         .with_context(|| format!("cannot read the tokenizer `{}`", args.tokenizer.display()))?;
@@ -53,12 +57,15 @@ pub fn run(args: &Arguments) -> Result<()> {
     let splits = shards::open_all(&folders, &tokenizer, &args.tokenizer.display().to_string())?;
     let sources: Vec<_> =
         mixture.iter().map(|(source, _)| source.clone()).zip(splits.train.sources()).collect();
-    let wanted = config.train.steps;
-    let config = config.within_epochs(splits.train.n_tokens());
-    if config.train.steps < wanted {
-        eprintln!("train.max_epochs: {} steps instead of {wanted}", config.train.steps);
+    let (wanted, config) = (config.clone(), config.within_epochs(splits.train.n_tokens()));
+    if config != wanted {
+        let length = |config: &RunConfig| {
+            let RunConfig { model, train, .. } = config;
+            format!("{} steps of {} tokens", train.steps, train.batch * train.accumulate * model.context)
+        };
+        eprintln!("train.max_epochs: {} instead of {}", length(&config), length(&wanted));
     }
-    let summary = pretrain(&Pretraining {
+    let job = Pretraining {
         config: &config,
         train: &splits.train,
         sources: &sources,
@@ -71,8 +78,14 @@ pub fn run(args: &Arguments) -> Result<()> {
         device,
         place,
         stop_after: None,
-    })?;
-    let summary = summary.expect("only tests stop early");
+    };
+    let summary = match rendezvous {
+        None => pretrain(&job)?,
+        Some(rendezvous) => pretrain_among(&job, rendezvous)?,
+    };
+    started.map_or(Ok(()), Started::wait)?;
+    // Of several processes only the first has one.
+    let Some(summary) = summary else { return Ok(()) };
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

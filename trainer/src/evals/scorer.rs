@@ -1,15 +1,15 @@
 //! From texts to tokens, windows and likelihoods: what lm-evaluation-harness's language models do around their logits.
 
 use anyhow::Result;
-use burn::tensor::{Device, Tensor, TensorData};
 use gristmill_tokenizer::Tokenizer;
 use gristmill_tokenizer::conversation::{ChatFormat, Message, Role};
 
 use crate::evals::metric::Answer;
 use crate::evals::prompt::Request;
 use crate::evals::task::Generation;
-use crate::model::{Cache, Model, Weights};
-use crate::step::token_tensor;
+use crate::loader::Batch;
+use crate::model::{Model, Weights};
+use crate::reader::Reader;
 
 /// Something that gives every next token a probability.
 pub trait LanguageModel {
@@ -197,8 +197,7 @@ impl LanguageModel for CheckpointModel<'_> {
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| (rows[row].inputs.len(), row));
         let mut scores = vec![Vec::new(); rows.len()];
-        let device: Device = self.weights.0[0].device();
-        let head = self.model.head(self.weights);
+        let mut reader = Reader::new(self.model, self.weights);
         let mut rest = order.as_slice();
         while !rest.is_empty() {
             let mut n = 1;
@@ -215,15 +214,17 @@ impl LanguageModel for CheckpointModel<'_> {
                 let Row { inputs, targets: following } = &rows[row];
                 ids[place * length..][..inputs.len()].copy_from_slice(inputs);
                 let from = place * length + inputs.len() - following.len();
-                wanted.extend((from..from + following.len()).map(|position| position as i64));
+                wanted.extend(from..from + following.len());
                 targets.extend_from_slice(following);
             }
             if targets.is_empty() {
                 continue;
             }
-            let hidden = self.model.hidden(self.weights, token_tensor(&ids, n, length, &device), None);
-            let wanted = Tensor::from_data(TensorData::new(wanted, [targets.len()]), &device);
-            let mut judged = judge(self.model, &hidden.select(0, wanted), &head, &targets).into_iter();
+            let batch =
+                Batch { rows: n, context: length, inputs: ids, targets: Vec::new(), starts: Vec::new() };
+            let mut judged = Vec::with_capacity(targets.len());
+            reader.logits_at(&batch, &wanted, |i, logits| judged.push(log_share(logits, targets[i])));
+            let mut judged = judged.into_iter();
             for &row in together {
                 scores[row] = judged.by_ref().take(rows[row].targets.len()).collect();
             }
@@ -237,11 +238,10 @@ impl LanguageModel for CheckpointModel<'_> {
         limit: usize,
         stop: &dyn Fn(&[u32]) -> bool,
     ) -> Result<Vec<u32>> {
-        let device = self.weights.0[0].device();
-        let (mut cache, mut unread, mut written) = (Cache::default(), ids.to_vec(), Vec::new());
-        while written.len() < limit && cache.len() + unread.len() <= self.context() {
-            let tokens = token_tensor(&unread, 1, unread.len(), &device);
-            let id = likeliest(&self.model.last_logits(self.weights, tokens, &mut cache));
+        let mut reader = Reader::new(self.model, self.weights);
+        let (mut unread, mut written) = (ids.to_vec(), Vec::new());
+        while written.len() < limit && reader.len() + unread.len() <= self.context() {
+            let id = likeliest(&reader.next_logits(&unread, 1, &[]).remove(0));
             // The next document begins, or a turn ends.
             if Some(id) == self.tokenizer.bos() || self.chat.is_some() && self.tokenizer.is_special(id) {
                 break;
@@ -254,24 +254,6 @@ impl LanguageModel for CheckpointModel<'_> {
         }
         Ok(written)
     }
-}
-
-/// Rows of logits held at once.
-const CHUNK_ROWS: usize = 256;
-
-/// Of each row of hidden states (N, C) under the output matrix (V, C): the logarithm of its target's probability,
-/// and whether the target is the likeliest token.
-fn judge(model: &Model, hidden: &Tensor<2>, head: &Tensor<2>, targets: &[u32]) -> Vec<(f64, bool)> {
-    let mut judged = Vec::with_capacity(targets.len());
-    for (chunk, targets) in targets.chunks(CHUNK_ROWS).enumerate() {
-        let rows = hidden.clone().narrow(0, chunk * CHUNK_ROWS, targets.len());
-        let logits = model.logits_of(rows, head.clone()).into_data();
-        let logits = logits.try_into_vec::<f32>().expect("the model computes in f32");
-        judged.extend(
-            logits.chunks(model.vocabulary).zip(targets).map(|(row, &target)| log_share(row, target)),
-        );
-    }
-    judged
 }
 
 /// Logarithm of the softmax at `target`, and whether it is the first of the highest.
@@ -296,6 +278,8 @@ fn likeliest(logits: &[f32]) -> u32 {
 #[cfg(test)]
 mod tests {
     use gristmill_tokenizer::{Pattern, PretokenCounts, TrainOptions, train};
+
+    use burn::tensor::Device;
 
     use super::*;
     use crate::config::RunConfig;
