@@ -13,6 +13,7 @@ use crate::generate::choose;
 use crate::model::{Model, Weights};
 use crate::random::Random;
 use crate::reader::Reader;
+use crate::tools::{self, Ran};
 
 /// A chat model that can answer.
 pub struct ChatModel<'a> {
@@ -114,6 +115,9 @@ impl ChatModel<'_> {
     }
 }
 
+/// Calls of tools that are answered within one turn of the user, about.
+pub const MOST_CALLS: usize = 8;
+
 /// A conversation that remembers.
 pub struct Session<'a> {
     /// Who answers.
@@ -134,29 +138,74 @@ impl Session<'_> {
         mut show: impl FnMut(&str) -> std::io::Result<()>,
     ) -> Result<(String, Answer)> {
         self.messages.push(Message::new(Role::User, text));
-        let result = self.chat.prompt(&self.messages, self.config.tokens).and_then(|prompt| {
-            let (mut ids, mut shown) = (Vec::new(), 0);
-            let mut failure = Ok(());
-            let tokenizer = self.chat.tokenizer;
-            let answer = self.chat.answer(&prompt, &self.config, random, |id| {
-                ids.push(id);
-                let text = tokenizer.decode_lossy(&ids);
-                let whole = text.trim_end_matches('\u{fffd}').len();
-                if whole > shown && failure.is_ok() {
-                    failure = show(&text[shown..whole]);
-                    shown = whole;
-                }
-            })?;
-            failure?;
-            Ok((tokenizer.decode_lossy(&answer.ids), answer))
-        });
-        match &result {
-            Ok((text, _)) => self.messages.push(Message::new(Role::Assistant, text.clone())),
-            Err(_) => {
-                self.messages.pop();
-            }
+        let result = self.respond(random, &mut show);
+        if result.is_err() {
+            self.messages.pop();
         }
         result
+    }
+
+    /// As [`Session::say`], with the tools of [`tools`]: where the model calls one, the result is said to it and it goes on, up to
+    /// [`MOST_CALLS`] times. `show` sees results too, each in a line of its own.
+    pub fn say_with_tools(
+        &mut self,
+        text: &str,
+        random: &mut Random,
+        mut show: impl FnMut(&str) -> std::io::Result<()>,
+    ) -> Result<(String, Answer, Vec<Ran>)> {
+        let before = self.messages.len();
+        let mut all = Vec::new();
+        self.messages.push(Message::new(Role::User, text));
+        let mut answer = || -> Result<(String, Answer)> {
+            loop {
+                let (text, answer) = self.respond(random, &mut show)?;
+                let ran = if answer.end == End::Turn && all.len() < MOST_CALLS {
+                    tools::run(&text)
+                } else {
+                    Vec::new()
+                };
+                if ran.is_empty() {
+                    return Ok((text, answer));
+                }
+                let results: Vec<&str> = ran.iter().map(|ran| ran.result.as_str()).collect();
+                let results = results.join("\n");
+                show(&format!("\n= {results}\n"))?;
+                self.messages.push(Message::new(Role::Tool, results));
+                all.extend(ran);
+            }
+        };
+        match answer() {
+            Ok((text, answer)) => Ok((text, answer, all)),
+            Err(error) => {
+                self.messages.truncate(before);
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers the messages so far and remembers the answer.
+    fn respond(
+        &mut self,
+        random: &mut Random,
+        show: &mut impl FnMut(&str) -> std::io::Result<()>,
+    ) -> Result<(String, Answer)> {
+        let prompt = self.chat.prompt(&self.messages, self.config.tokens)?;
+        let (mut ids, mut shown) = (Vec::new(), 0);
+        let mut failure = Ok(());
+        let tokenizer = self.chat.tokenizer;
+        let answer = self.chat.answer(&prompt, &self.config, random, |id| {
+            ids.push(id);
+            let text = tokenizer.decode_lossy(&ids);
+            let whole = text.trim_end_matches('\u{fffd}').len();
+            if whole > shown && failure.is_ok() {
+                failure = show(&text[shown..whole]);
+                shown = whole;
+            }
+        })?;
+        failure?;
+        let text = tokenizer.decode_lossy(&answer.ids);
+        self.messages.push(Message::new(Role::Assistant, text.clone()));
+        Ok((text, answer))
     }
 
     /// Forgets everything but the system's message.

@@ -426,8 +426,8 @@ pub struct LearningRates {
 pub struct TrainConfig {
     /// Optimiser steps.
     pub steps: u64,
-    /// Fewer steps than `steps` where the training tokens would be read more often than this; absent, they are read as often as
-    /// it takes. Text that is read four times teaches nearly as much as fresh text, and sixteen times half of that
+    /// Smaller and fewer steps than `accumulate` and `steps` say where the training tokens would be read more often than this;
+    /// absent, they are read as often as it takes. Text that is read four times teaches nearly as much as fresh text, and sixteen times half of that
     /// (Muennighoff et al. 2023).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_epochs: Option<f64>,
@@ -445,7 +445,7 @@ pub struct TrainConfig {
     /// `f32`, or `bf16`: what matrix products read is rounded to bf16, weights and moments stay f32.
     pub precision: Precision,
     /// Keep only the input of every block for the backward pass, which computes the rest again: less memory, a third more
-    /// arithmetic, the same bits.
+    /// arithmetic, the same bits (on a GPU, up to rounding).
     pub checkpoint_activations: bool,
     /// Highest learning rate, reached after the warm-up; `train.rates` has others by group.
     pub learning_rate: f64,
@@ -527,13 +527,18 @@ impl Default for TrainConfig {
 }
 
 impl RunConfig {
-    /// The same run over `n_tokens` training tokens, no longer than `train.max_epochs` allows.
+    /// The same run over `n_tokens` training tokens, no longer than `train.max_epochs` allows: its steps become smaller first
+    /// (`train.accumulate`), and then fewer. Of the same tokens, many small steps teach a small model more than few large ones.
     #[must_use]
     pub fn within_epochs(mut self, n_tokens: u64) -> Self {
-        let step_tokens = (self.train.batch * self.train.accumulate * self.model.context) as f64;
-        if let Some(max_epochs) = self.train.max_epochs {
-            let most = (max_epochs * n_tokens as f64 / step_tokens).ceil().max(1.0) as u64;
-            self.train.steps = self.train.steps.min(most);
+        let train = &mut self.train;
+        let pass_tokens = (train.batch * self.model.context) as f64;
+        let wanted = pass_tokens * train.accumulate as f64 * train.steps as f64;
+        let most = train.max_epochs.map_or(f64::INFINITY, |max_epochs| max_epochs * n_tokens as f64);
+        if most < wanted {
+            train.accumulate = (train.accumulate as f64 * most / wanted).round().max(1.0) as usize;
+            let steps = (most / (pass_tokens * train.accumulate as f64)).ceil().max(1.0);
+            train.steps = train.steps.min(steps as u64);
         }
         self
     }
@@ -786,6 +791,10 @@ mod tests {
         assert_eq!(config("train.max_epochs=2.5").within_epochs(641).train.steps, 26);
         assert_eq!(config("train.max_epochs=2").within_epochs(3).train.steps, 1);
         assert_eq!(config("train.max_epochs=1e9").within_epochs(u64::MAX).train.steps, 1000);
+        // A quarter of the tokens: a quarter of each step.
+        let set = ["train.accumulate=16".into(), "train.steps=10".into(), "train.max_epochs=5".into()];
+        let train = RunConfig::parse(TINY, &set).unwrap().within_epochs(16 * 64 / 2).train;
+        assert_eq!((train.accumulate, train.steps), (4, 10));
     }
 
     #[test]
@@ -826,7 +835,7 @@ mod tests {
     #[test]
     fn the_examples_in_the_repository_parse() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/train");
-        for name in ["gpt2-tiny.toml", "llama3-tiny.toml"] {
+        for name in ["gpt2-tiny.toml", "llama3-tiny.toml", "nanochat-tiny.toml"] {
             RunConfig::load(&folder.join(name), &[]).unwrap();
         }
     }

@@ -16,7 +16,8 @@
 //! | [`evaluate`], [`evals`], [`compressors`] | what did it learn? |
 //! | [`memorize`] | what does it know by heart? |
 //! | [`mod@reader`], [`generate`], [`few_shot`] | what does it read, and what does it write? |
-//! | [`chat`] | what does it answer? |
+//! | [`chat`], [`tools`] | what does it answer? |
+//! | [`probe`] | what does it not know? |
 //! | [`huggingface`], [`gguf`] | in which files do other programs read and write models? |
 //! | [`device`], [`selftest`], [`mod@bench`] | where does it run, is that right, and how fast? |
 //! | [`metrics`], [`tensorboard`] | what does a run leave to be looked at? |
@@ -52,6 +53,7 @@ pub mod optimizer;
 pub mod packing;
 pub mod plan;
 pub mod pretrain;
+pub mod probe;
 pub mod progress;
 pub mod random;
 pub mod ranks;
@@ -64,3 +66,4 @@ pub mod share;
 pub mod step;
 pub mod sums;
 pub mod tensorboard;
+pub mod tools;

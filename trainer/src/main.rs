@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use gristmill_corpus::printable::printable;
 
 use commands::{
-    bench, chat, eval, eval_chat, export, import, logits, pack, plan, pretrain, sample, selftest, sft,
+    bench, chat, eval, eval_chat, export, import, logits, pack, plan, pretrain, probe, sample, selftest, sft,
 };
 
 /// Pretrain, sample and measure small language models on Gristmill's token shards.
@@ -35,6 +35,8 @@ enum Command {
     Chat(chat::Arguments),
     /// Held-out loss of a chat model, and the share of its answers that are well-formed.
     EvalChat(eval_chat::Arguments),
+    /// Find what a chat model does not know, and write conversations that teach it to say so.
+    Probe(probe::Arguments),
     /// Rows of token shards as a run would pack them: padding, documents cut, and what other ways would lose.
     Pack(pack::Arguments),
     /// Make a checkpoint of a published model: a folder with config.json, model.safetensors and tokenizer.json.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Sft(args) => sft::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Pack(args) => pack::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::EvalChat(args) => eval_chat::run(&args),

@@ -64,7 +64,7 @@ fn a_base_model_answers_by_examples_and_is_measured_beside_compressors() {
     ]);
     stdout(&trained);
     let words = String::from_utf8_lossy(&trained.stderr).into_owned();
-    assert!(words.contains("train.max_epochs: ") && words.contains("steps instead of 1000"), "{words}");
+    assert!(words.contains("train.max_epochs: ") && words.contains("instead of 1000 steps"), "{words}");
     assert!(
         words.contains("parameters ") && words.contains("h100 "),
         "the estimate stands before the first step: {words}"

@@ -591,3 +591,62 @@ fn a_tiny_model_learns_to_answer_and_to_end_its_turn() {
     session.reset();
     assert_eq!(session.messages, [Message::new(Role::System, "Be brief.")]);
 }
+
+#[test]
+fn a_model_that_calls_the_calculator_hears_the_result_and_goes_on() {
+    let call = |sum: &str| format!("{{\"name\":\"calculator\",\"arguments\":{{\"expression\":\"{sum}\"}}}}");
+    let conversation = |(a, b): (u32, u32)| {
+        vec![
+            Message::new(Role::User, format!("What is {a}*{b}?")),
+            Message::new(Role::Assistant, call(&format!("{a}*{b}"))),
+            Message::new(Role::Tool, (a * b).to_string()),
+            Message::new(Role::Assistant, format!("It is {}.", a * b)),
+        ]
+    };
+    let pairs = [(6, 7), (8, 9), (12, 3)];
+    let train: Vec<_> = pairs.into_iter().cycle().take(24).map(conversation).collect();
+    let tokenizer = tokenizer(&train, 400);
+    let folder = tempfile::tempdir().unwrap();
+    let shards = folder.path().join("shards");
+    write_shards(&shards, &tokenizer, &train, &train[..3]);
+    let shape = "[model]\nkind = \"llama3\"\nlayers = 2\nheads = 2\nwidth = 48\ncontext = 160\ntied = true\n\
+                 rope_theta = 10000.0\n";
+    let path = base(folder.path(), &tokenizer, &train, shape, &["train.steps=2", "train.batch=2"]);
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let splits = opened(&shards, &tokenizer, 160);
+    let config = fine_tune(&[
+        "train.steps=80",
+        "train.batch=4",
+        "train.learning_rate=5e-3",
+        "train.warmup=5",
+        "train.eval_every=0",
+        "train.checkpoint_every=0",
+    ]);
+    let out = folder.path().join("chat");
+    sft(&job(&config, &checkpoint, &splits, &out)).unwrap().unwrap();
+    let trained = Checkpoint::open(&out.join("checkpoint")).unwrap();
+    let (model, weights) = trained.model(&Device::flex()).unwrap();
+    let format = chat::format_of(&trained, &tokenizer).unwrap();
+    let chat = ChatModel { model: &model, weights: &weights, tokenizer: &tokenizer, format };
+    let config = SampleConfig { tokens: 40, temperature: 0.0, ..SampleConfig::default() };
+    let mut session = Session { chat, config, messages: Vec::new() };
+    let mut random = Random::named(1, "chat");
+    let mut shown = String::new();
+    let (text, answer, calls) = session
+        .say_with_tools("What is 8*9?", &mut random, |part| {
+            shown.push_str(part);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!((text.as_str(), answer.end), ("It is 72.", End::Turn));
+    assert_eq!(calls.len(), 1);
+    assert_eq!((calls[0].call.as_str(), calls[0].result.as_str()), (call("8*9").as_str(), "72"));
+    assert_eq!(shown, format!("{}\n= 72\nIt is 72.", call("8*9")));
+    let roles: Vec<Role> = session.messages.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool, Role::Assistant]);
+    assert_eq!(session.messages[2].content, "72");
+    // Without tools the call itself is the answer, and nothing runs.
+    session.reset();
+    let (text, _) = session.say("What is 6*7?", &mut random, |_| Ok(())).unwrap();
+    assert_eq!((text, session.messages.len()), (call("6*7"), 2));
+}

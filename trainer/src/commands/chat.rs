@@ -25,7 +25,11 @@ pub struct Arguments {
     /// Say this and end with the answer, instead of reading standard input.
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
-    /// Print one JSON object an answer: prompt, text, ids, ended.
+    /// Answer the model's calls of a calculator, `{"name": "calculator", "arguments": {"expression": "6 * 7"}}` on a line, and let
+    /// it go on. It computes, and does nothing else.
+    #[arg(long)]
+    tools: bool,
+    /// Print one JSON object an answer: prompt, text, ids, ended, and with --tools the calls.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -67,10 +71,14 @@ pub fn run(args: &Arguments) -> Result<()> {
         }
         let mut random = Random::named(args.draw.seed, &format!("chat/{turn}"));
         turn += 1;
-        let answered = session.say(&line, &mut random, |text| {
+        let show = |text: &str| {
             if args.json { Ok(()) } else { write!(out, "{}", printable(text)).and_then(|()| out.flush()) }
-        });
-        let (text, answer) = match answered {
+        };
+        let answered = match args.tools {
+            true => session.say_with_tools(&line, &mut random, show),
+            false => session.say(&line, &mut random, show).map(|(text, answer)| (text, answer, Vec::new())),
+        };
+        let (text, answer, calls) = match answered {
             Ok(answered) => answered,
             // A message that is too long is no reason to end a conversation.
             Err(error) if on_terminal && !is_closed_pipe(&error) => {
@@ -81,7 +89,11 @@ pub fn run(args: &Arguments) -> Result<()> {
         };
         let ended = answer.end == End::Turn;
         if args.json {
-            let line = serde_json::json!({"prompt": line, "text": text, "ids": answer.ids, "ended": ended});
+            let mut line =
+                serde_json::json!({"prompt": line, "text": text, "ids": answer.ids, "ended": ended});
+            if args.tools {
+                line["calls"] = serde_json::to_value(calls)?;
+            }
             writeln!(out, "{line}")?;
         } else {
             writeln!(out, "{}", if ended { "" } else { " […]" })?;

@@ -13,6 +13,7 @@ pub mod options;
 pub mod pack;
 pub mod plan;
 pub mod pretrain;
+pub mod probe;
 pub mod processes;
 pub mod sample;
 pub mod selftest;

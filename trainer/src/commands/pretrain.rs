@@ -57,10 +57,13 @@ pub fn run(args: &Arguments) -> Result<()> {
     let splits = shards::open_all(&folders, &tokenizer, &args.tokenizer.display().to_string())?;
     let sources: Vec<_> =
         mixture.iter().map(|(source, _)| source.clone()).zip(splits.train.sources()).collect();
-    let wanted = config.train.steps;
-    let config = config.within_epochs(splits.train.n_tokens());
-    if config.train.steps < wanted {
-        eprintln!("train.max_epochs: {} steps instead of {wanted}", config.train.steps);
+    let (wanted, config) = (config.clone(), config.within_epochs(splits.train.n_tokens()));
+    if config != wanted {
+        let length = |config: &RunConfig| {
+            let RunConfig { model, train, .. } = config;
+            format!("{} steps of {} tokens", train.steps, train.batch * train.accumulate * model.context)
+        };
+        eprintln!("train.max_epochs: {} instead of {}", length(&config), length(&wanted));
     }
     let job = Pretraining {
         config: &config,
