@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release -p gristmill-train --example reading_speed [-- ROUNDS]
 //!
-//! The model is that of `gristmill-train bench`; both ways take turns in one process, and the medians are printed.
+//! The model is that of `gristmill-train bench`; both ways take turns in one process. Medians of wall time are printed, and
+//! the ratio of processor time, which other work on the machine disturbs less (Linux only).
 
 use std::time::Instant;
 
@@ -21,6 +22,14 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
+/// Processor time of all threads so far, in seconds, as Linux counts it: in hundredths.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which is in parentheses, fields 14 and 15 of all are user and system time.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 fn main() -> Result<()> {
     let rounds: usize = std::env::args().nth(1).map_or(Ok(3), |rounds| rounds.parse())?;
     let (config, vocabulary) = bench::configuration();
@@ -34,20 +43,22 @@ fn main() -> Result<()> {
     let sample = SampleConfig { tokens: 128, ..SampleConfig::default() };
     let work = |name: &str, n_tokens: usize, work: &mut dyn FnMut(&mut Reader<'_>) -> Result<f64>| {
         let mut seconds = [Vec::new(), Vec::new()];
-        let mut results = [0.0; 2];
+        let (mut results, mut busy) = ([0.0; 2], [0.0; 2]);
         for _ in 0..rounds {
             for (way, reader) in
                 [Reader::new(&model, &weights), Reader::plain(&model, &weights)].iter_mut().enumerate()
             {
-                let begun = Instant::now();
+                let (begun, busy_before) = (Instant::now(), processor());
                 results[way] = work(reader)?;
                 seconds[way].push(begun.elapsed().as_secs_f64());
+                busy[way] += processor() - busy_before;
             }
         }
         let [ours, plain] = seconds.map(|seconds| n_tokens as f64 / median(seconds));
         println!(
-            "{name}: {ours:.0} tokens/s, burn's operations {plain:.0}: {:.2} x (results {:.6} and {:.6})",
+            "{name}: {ours:.0} tokens/s, burn's operations {plain:.0}: {:.2} x, {:.2} x by processor time (results {:.6} and {:.6})",
             ours / plain,
+            busy[1] / busy[0],
             results[0],
             results[1]
         );
