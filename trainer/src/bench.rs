@@ -6,6 +6,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 
 use crate::config::{Gelu, ModelConfig, ModelKind, RunConfig, TrainConfig};
+use crate::kernels::matrix::{Matrix, Target, Threads, multiply};
 use crate::loader::Loader;
 use crate::model::Model;
 use crate::optimizer::Place;
@@ -46,6 +47,23 @@ pub fn configuration() -> (RunConfig, usize) {
     };
     let train = TrainConfig { batch: 8, ..TrainConfig::default() };
     (RunConfig { train, ..RunConfig::of(model) }, 8_192)
+}
+
+/// Operations a second of a large matrix product in f32 on all threads: the best of a few, some 20 ms in all.
+pub fn product_flops() -> f64 {
+    const SIZE: usize = 768;
+    let (a, b) = (vec![0.5; SIZE * SIZE], vec![0.25; SIZE * SIZE]);
+    let mut out = vec![0.0; SIZE * SIZE];
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let target = Target::new(&mut out, SIZE, SIZE);
+        let (a, b) = (Matrix::new(&a, SIZE, SIZE), Matrix::new(&b, SIZE, SIZE));
+        multiply(target, a, b, 1.0, Threads::All);
+        best = best.min(begun.elapsed().as_secs_f64());
+    }
+    std::hint::black_box(&out);
+    2.0 * (SIZE * SIZE * SIZE) as f64 / best
 }
 
 /// Times `steps` steps on made-up tokens, after two that are not timed.

@@ -349,7 +349,8 @@ impl Checkpoint {
 }
 
 /// Keys of `[train]` that change no weight.
-const WITHOUT_EFFECT: [&str; 4] = ["eval_every", "checkpoint_every", "val_tokens", "log_every"];
+const WITHOUT_EFFECT: [&str; 5] =
+    ["eval_every", "checkpoint_every", "val_tokens", "log_every", "peak_tflops"];
 
 /// Every difference between what two runs do, in a line: `train.seed: 1 THERE, 2 HERE`. `ignored` are keys of `[train]`.
 pub(crate) fn differences(

@@ -445,7 +445,7 @@ pub struct TrainConfig {
     /// `f32`, or `bf16`: what matrix products read is rounded to bf16, weights and moments stay f32.
     pub precision: Precision,
     /// Keep only the input of every block for the backward pass, which computes the rest again: less memory, a third more
-    /// arithmetic, the same bits.
+    /// arithmetic, the same bits (on a GPU, up to rounding).
     pub checkpoint_activations: bool,
     /// Highest learning rate, reached after the warm-up; `train.rates` has others by group.
     pub learning_rate: f64,
@@ -478,6 +478,11 @@ pub struct TrainConfig {
     pub val_tokens: u64,
     /// Steps between two lines on a standard error that is no terminal; 0 writes twenty in a run.
     pub log_every: u64,
+    /// Highest speed of the hardware in TFLOP/s, of which the share that training uses (MFU) is shown: tokens computed a second
+    /// times the model's operations a token, over this. Default: on the CPU that of a large matrix product, measured when the
+    /// run begins; elsewhere none, and no share is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_tflops: Option<f64>,
     /// Highest learning rates by group: `embedding`, `matrices`, `head`, `scalars`. Default: `learning_rate`, and 0.02 for
     /// `matrices` under `muon`.
     #[serde(skip_serializing_if = "is_default")]
@@ -515,6 +520,7 @@ impl Default for TrainConfig {
             checkpoint_every: 250,
             val_tokens: 0,
             log_every: 0,
+            peak_tflops: None,
             rates: LearningRates::default(),
         }
     }
@@ -609,6 +615,11 @@ impl TrainConfig {
             self.grad_clip
         );
         ensure!(
+            self.peak_tflops.is_none_or(|peak| peak > 0.0 && peak.is_finite()),
+            "train.peak_tflops = {}: must be positive; makers' data sheets give it",
+            self.peak_tflops.unwrap_or_default()
+        );
+        ensure!(
             i64::try_from(self.seed).is_ok(),
             "train.seed = {}: must fit a signed 64-bit number, as all of TOML's do",
             self.seed
@@ -623,6 +634,9 @@ impl TrainConfig {
 pub struct SampleConfig {
     /// Each is continued once; an empty one starts a new document.
     pub prompts: Vec<String>,
+    /// Steps between two times that a base model in training continues each prompt, shown and kept in metrics.jsonl; 0 leaves it
+    /// to the end.
+    pub every: u64,
     /// Tokens to write after each prompt.
     pub tokens: usize,
     /// 0 always takes the likeliest token; 1 samples as predicted.
@@ -641,6 +655,7 @@ impl Default for SampleConfig {
     fn default() -> Self {
         Self {
             prompts: vec![String::new()],
+            every: 0,
             tokens: 64,
             temperature: 0.8,
             top_k: 0,
@@ -820,7 +835,7 @@ mod tests {
     #[test]
     fn the_examples_in_the_repository_parse() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/train");
-        for name in ["gpt2-tiny.toml", "llama3-tiny.toml"] {
+        for name in ["gpt2-tiny.toml", "llama3-tiny.toml", "nanochat-tiny.toml"] {
             RunConfig::load(&folder.join(name), &[]).unwrap();
         }
     }

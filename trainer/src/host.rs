@@ -265,11 +265,6 @@ impl<'a> Pass<'a> {
         Self { model, weights, rounded, precision, batch, positions, rotation, no_bias }
     }
 
-    /// A pass that nothing is learnt from: weights are taken as they are, whatever they were trained in.
-    fn reading(model: &'a Model, weights: &'a [&'a [f32]], batch: &'a Batch) -> Self {
-        Self::new(model, weights, (&[], Precision::F32), batch)
-    }
-
     fn weight(&self, id: Id) -> &'a [f32] {
         self.weights[id.0]
     }

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use gristmill_corpus::printable::printable;
 
-use commands::options::DeviceArgs;
 use commands::{
     bench, chat, eval, eval_chat, export, import, logits, pack, plan, pretrain, probe, sample, selftest, sft,
 };
@@ -47,7 +46,7 @@ enum Command {
     /// Logits after each of some token ids, one JSON array a line: for comparing with other programs.
     Logits(logits::Arguments),
     /// Check that a device computes what the plain CPU operations compute.
-    Selftest(DeviceArgs),
+    Selftest(selftest::Arguments),
     /// Training tokens a second on a fixed 13.9 M-parameter configuration.
     Bench(bench::Arguments),
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::pretrain::write_whole;
 use crate::tensorboard;
 
-/// One line of `metrics.jsonl`: of a step, or of a validation after it.
+/// One line of `metrics.jsonl`: of a step, of a validation after it, or of what the model then wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Metric {
@@ -36,13 +36,22 @@ pub enum Metric {
         /// The same over raw bytes.
         bits_per_byte: f64,
     },
+    /// What the model wrote.
+    Sample {
+        /// After which step.
+        step: u64,
+        /// What it was given.
+        prompt: String,
+        /// How it went on.
+        text: String,
+    },
 }
 
 impl Metric {
     /// The step that it belongs to.
     pub fn step(&self) -> u64 {
         match self {
-            Self::Step { step, .. } | Self::Val { step, .. } => *step,
+            Self::Step { step, .. } | Self::Val { step, .. } | Self::Sample { step, .. } => *step,
         }
     }
 
@@ -50,7 +59,7 @@ impl Metric {
     pub fn progress(&self) -> Option<(f64, u64)> {
         match self {
             Self::Step { loss, tokens, .. } => Some((*loss, *tokens)),
-            Self::Val { .. } => None,
+            Self::Val { .. } | Self::Sample { .. } => None,
         }
     }
 
@@ -64,6 +73,7 @@ impl Metric {
             Self::Val { step, val_loss, bits_per_byte } => {
                 tensorboard::scalars(step, &[("loss/val", val_loss), ("bits_per_byte", bits_per_byte)])
             }
+            Self::Sample { .. } => Vec::new(),
         }
     }
 }

@@ -355,46 +355,71 @@ impl Model {
         starts: &[u32],
         mut cache: Option<&mut Cache>,
     ) -> Tensor<2> {
-        let [b, t] = tokens.dims();
-        let c = self.config.width;
         let past = cache.as_ref().map_or(0, |cache| cache.len());
-        let device = w.0[0].device().without_autodiff();
+        let frame = self.frame(tokens.dims(), starts, past, &w.0[0].device().without_autodiff());
+        let mut x = self.embedded(w, tokens, &frame);
+        for layer in 0..self.blocks.len() {
+            x = self.block(w, layer, x, &frame, cache.as_deref_mut());
+        }
+        self.last_norm(w, x)
+    }
+
+    /// What all blocks share in a pass over tokens (B, T) that follow `past` others.
+    pub(crate) fn frame(&self, [b, t]: [usize; 2], starts: &[u32], past: usize, device: &Device) -> Frame {
         let places = Places { starts, rows: if starts.is_empty() { 1 } else { b }, t, past };
         let positions = places.positions();
         assert!(
             positions.iter().all(|&position| position < self.config.context),
             "callers keep sequences within the context"
         );
+        let rotation = (self.config.kind == ModelKind::Llama3)
+            .then(|| Rotation::new(&self.config, &positions, places.rows, device));
+        let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
+        let positions = Tensor::from_data(TensorData::new(positions, [places.rows, t]), device);
+        Frame { shape: [b, t], positions, mask: places.mask(device), rotation }
+    }
 
+    /// The residual stream before the first block (B·T, C).
+    pub(crate) fn embedded(&self, w: &Weights, tokens: Tensor<2, Int>, frame: &Frame) -> Tensor<2> {
+        let [b, t] = frame.shape;
         let mut x = embedding(self.matrix(w, self.token_embedding), tokens); // (B, T, C)
         if let Some(id) = self.position_embedding {
-            let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
-            let positions = Tensor::from_data(TensorData::new(positions, [places.rows, t]), &device);
-            x = x + embedding(self.matrix(w, id), positions); // (B or 1, T, C)
+            x = x + embedding(self.matrix(w, id), frame.positions.clone()); // (B or 1, T, C)
         }
-        let mut x = x.reshape([b * t, c]); // (B·T, C)
-        let mask = places.mask(&device);
-        let rotation = (self.config.kind == ModelKind::Llama3)
-            .then(|| Rotation::new(&self.config, &positions, places.rows, &device));
+        x.reshape([b * t, self.config.width])
+    }
 
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let (mut q, mut k, mut v) =
-                self.queries_keys_values(w, block, self.norm(w, block.attention_norm, x.clone()), [b, t]);
-            if let Some(rotation) = &rotation {
-                (q, k) = (rotation.apply(q), rotation.apply(k));
-            }
-            if self.config.qk_norm {
-                (q, k) = (unit_rows(q, self.config.norm_epsilon), unit_rows(k, self.config.norm_epsilon));
-            }
-            if let Some(cache) = cache.as_deref_mut() {
-                (k, v) = cache.extend(layer, k, v);
-            }
-            let (q, k, v) = (self.rounded(q), self.rounded(k), self.rounded(v));
-            let mixed = attention(q, k, v, mask.clone()); // (B, H, T, D)
-            let mixed = mixed.swap_dims(1, 2).reshape([b * t, c]);
-            x = x + self.linear(w, block.output, mixed);
-            x = x.clone() + self.mlp(w, block.mlp, self.norm(w, block.mlp_norm, x));
+    /// The residual stream after block number `layer` from that before it (B·T, C).
+    pub(crate) fn block(
+        &self,
+        w: &Weights,
+        layer: usize,
+        x: Tensor<2>,
+        frame: &Frame,
+        cache: Option<&mut Cache>,
+    ) -> Tensor<2> {
+        let [b, t] = frame.shape;
+        let block = &self.blocks[layer];
+        let (mut q, mut k, mut v) =
+            self.queries_keys_values(w, block, self.norm(w, block.attention_norm, x.clone()), [b, t]);
+        if let Some(rotation) = &frame.rotation {
+            (q, k) = (rotation.apply(q), rotation.apply(k));
         }
+        if self.config.qk_norm {
+            (q, k) = (unit_rows(q, self.config.norm_epsilon), unit_rows(k, self.config.norm_epsilon));
+        }
+        if let Some(cache) = cache {
+            (k, v) = cache.extend(layer, k, v);
+        }
+        let (q, k, v) = (self.rounded(q), self.rounded(k), self.rounded(v));
+        let mixed = attention(q, k, v, frame.mask.clone()); // (B, H, T, D)
+        let mixed = mixed.swap_dims(1, 2).reshape([b * t, self.config.width]);
+        let x = x + self.linear(w, block.output, mixed);
+        x.clone() + self.mlp(w, block.mlp, self.norm(w, block.mlp_norm, x))
+    }
+
+    /// What the output matrix reads, from the residual stream after the last block (B·T, C).
+    pub(crate) fn last_norm(&self, w: &Weights, x: Tensor<2>) -> Tensor<2> {
         self.norm(w, self.final_norm, x)
     }
 
@@ -504,6 +529,14 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<4
     }
     let shares = softmax(scores, 3).reshape([b, heads, group * t, s]);
     shares.matmul(v).reshape([b, h, t, d])
+}
+
+/// What all blocks share in one pass.
+pub(crate) struct Frame {
+    shape: [usize; 2],
+    positions: Tensor<2, Int>, // (B or 1, T)
+    mask: Option<Tensor<4>>,
+    rotation: Option<Rotation>,
 }
 
 /// Which tokens a forward pass reads: T more of each row, after `past` that a cache holds.

@@ -57,11 +57,13 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
     let kept = if recompute { 4.0 * shape.width as f64 * layers + block } else { block * layers };
     let activations = pass_tokens as f64 * kept;
     let bytes = |parameter: &Parameter| {
-        // Weight, gradient, mean; Muon needs no second moment.
+        // Weight, gradients, mean; Muon needs no second moment. Sums of gradients over 2^n micro-batches wait for their other
+        // half (`crate::sums`).
+        let waiting = 4 * config.train.accumulate.ilog2() as usize;
         let squares = if is_muons(config.train.optimizer, parameter) { 0 } else { 4 };
         let matrix = matches!(parameter.group, Group::Matrix | Group::Head);
         let rounded = if config.train.precision == Precision::Bf16 && matrix { 4 } else { 0 };
-        (parameter.len() * (12 + squares + rounded)) as u64
+        (parameter.len() * (12 + waiting + squares + rounded)) as u64
     };
     Cost {
         parameters,
@@ -70,9 +72,7 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
         tokens,
         // A forward pass more than the usual one and its backward pass, which costs two.
         flops: model.flops_per_token() * tokens as f64 * if recompute { 4.0 / 3.0 } else { 1.0 },
-        // Sums of gradients over 2^n micro-batches wait for their other half; see `crate::sums`.
-        state_bytes: model.parameters.iter().map(bytes).sum::<u64>()
-            + 4 * u64::from(config.train.accumulate.ilog2()) * parameters,
+        state_bytes: model.parameters.iter().map(bytes).sum(),
         activation_bytes: activations as u64,
     }
 }

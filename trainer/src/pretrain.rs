@@ -14,17 +14,18 @@ use gristmill_corpus::shards::ShardSet;
 use gristmill_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
+use crate::bench;
 use crate::checkpoint::{self, Checkpoint, DataIdentity};
 use crate::config::{RunConfig, TrainConfig};
 use crate::evaluate::{self, Score, Unigrams};
-use crate::generate::{generate, prompt_ids};
+use crate::generate::{generate_batch, prompt_ids};
 use crate::loader::{Batch, Loader, TokenSource};
 use crate::metrics::{Metric, Metrics};
 use crate::model::Model;
 use crate::optimizer::Place;
 use crate::packing;
 use crate::plan;
-use crate::progress::Progress;
+use crate::progress::{Progress, Units};
 use crate::random::Random;
 use crate::ranks::{Identity, Position, Ranks, Rendezvous};
 use crate::share;
@@ -117,6 +118,14 @@ pub trait Lessons {
     fn rows(&self, first_row: u64, rows: usize) -> Result<Batch>;
     /// How the model does on what it does not learn from.
     fn score(&self, training: &Training) -> Result<Score>;
+    /// What the model in training writes: prompts, and how it goes on. None: it is not asked before the end.
+    fn samples(&self, _training: &Training) -> Result<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+    /// Raw bytes in a token, if that is known.
+    fn bytes_per_token(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A run that came to its end.
@@ -167,8 +176,8 @@ pub fn run(
     };
     let first_step = training.step;
     let (rank, n_processes) = ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.n_processes()));
-    let units = share::units(config, n_processes)?;
-    let mine = share::of_process(units.len(), n_processes, rank);
+    let shares = share::units(config, n_processes)?;
+    let mine = share::of_process(shares.len(), n_processes, rank);
     if let Some(ranks) = &mut ranks {
         ranks.agree(Position { step: first_step, weights: training.fingerprint() })?;
     }
@@ -178,7 +187,7 @@ pub fn run(
             job,
             &mut training,
             lessons,
-            (&units, mine),
+            (&shares, mine),
             ranks.expect("only one of several is not the first"),
         )?;
         return Ok(None);
@@ -187,7 +196,16 @@ pub fn run(
     let (mut last_loss, mut tokens) =
         earlier.iter().rev().find_map(Metric::progress).unwrap_or((f64::NAN, 0));
 
-    let progress = Progress::new(config, first_step);
+    let units = Units {
+        flops_per_token: training.model.flops_per_token(),
+        peak_flops: match (config.peak_tflops, job.place) {
+            (Some(tera), _) => Some(tera * 1e12),
+            (None, Place::Host) => Some(bench::product_flops() * n_processes as f64),
+            (None, Place::Device) => None,
+        },
+        bytes_per_token: lessons.bytes_per_token(),
+    };
+    let progress = Progress::new(config, first_step, units);
     progress.line(&format!(
         "{} parameters; {}; {:.2} epochs in {} steps{}",
         training.model.parameter_count(),
@@ -207,23 +225,28 @@ pub fn run(
             return Ok(None);
         }
         let begun = Instant::now();
-        let batches = batches(lessons, training.step * rows_per_step, &units[mine.clone()])?;
+        let batches = batches(lessons, training.step * rows_per_step, &shares[mine.clone()])?;
         let report = training.advance_among(config, &batches, mine.start, ranks.as_deref_mut())?;
         let step = training.step;
         last_loss = report.loss;
         tokens += report.tokens;
         metrics.write(&step_metric(step, tokens, &report))?;
-        progress.step(step, &report, begun.elapsed());
+        let places = rows_per_step * job.config.model.context as u64;
+        progress.step(step, &report, places, begun.elapsed());
 
         let last = step == config.steps;
         if last || (config.eval_every > 0 && step.is_multiple_of(config.eval_every)) {
             let score = lessons.score(&training)?;
             metrics.write(&Metric::Val { step, val_loss: score.loss, bits_per_byte: score.bits_per_byte })?;
-            progress.line(&format!(
-                "step {step}: validation loss {:.4} nats/token, {:.4} bits/byte",
-                score.loss, score.bits_per_byte
-            ));
+            progress.validation(step, &score);
             last_score = Some(score);
+        }
+        let every = job.config.sample.every;
+        if every > 0 && step.is_multiple_of(every) {
+            for (prompt, text) in lessons.samples(&training)? {
+                progress.sample(step, &prompt, &text);
+                metrics.write(&Metric::Sample { step, prompt, text })?;
+            }
         }
         if saves(config, step) {
             if let Some(ranks) = &mut ranks {
@@ -319,6 +342,27 @@ impl Lessons for Windows<'_> {
         let (model, weights) = (&training.model, &training.weights);
         evaluate::score(model, weights, self.job.val, self.job.tokenizer, config.batch, config.val_tokens)
     }
+
+    fn samples(&self, training: &Training) -> Result<Vec<(String, String)>> {
+        let (job, sample) = (self.job, &self.job.config.sample);
+        let ids: Vec<Vec<u32>> =
+            sample.prompts.iter().map(|prompt| prompt_ids(job.tokenizer, prompt)).collect();
+        let seed = job.config.train.seed;
+        let mut randoms: Vec<Random> =
+            (0..ids.len()).map(|i| Random::named(seed, &format!("sample/{i}"))).collect();
+        let (model, weights) = (&training.model, &training.weights);
+        let stop = job.tokenizer.bos();
+        let more = generate_batch(model, weights, &ids, sample, stop, &mut randoms, |_, _| ())?;
+        let texts = more.iter().map(|ids| job.tokenizer.decode_lossy(ids));
+        Ok(sample.prompts.iter().cloned().zip(texts).collect())
+    }
+
+    fn bytes_per_token(&self) -> Option<f64> {
+        let total =
+            |count: fn(&ShardSet) -> u64| self.job.sources.iter().map(|(_, set)| count(set)).sum::<u64>();
+        let (bytes, tokens) = (total(ShardSet::n_bytes), total(ShardSet::n_tokens));
+        (bytes > 0 && tokens > 0).then(|| bytes as f64 / tokens as f64)
+    }
 }
 
 /// Runs to the end of `config.train.steps` and returns what `summary.json` holds; `None` if stopped before.
@@ -341,7 +385,7 @@ fn alone_or_among(
     rendezvous: Option<Rendezvous>,
     ranks: &mut Option<Ranks>,
 ) -> Result<Option<Summary>> {
-    let RunConfig { model: shape, train: config, sample, .. } = job.config;
+    let RunConfig { model: shape, train: config, .. } = job.config;
     let vocabulary = job.tokenizer.vocab_size();
     ensure!(
         job.val.n_tokens() >= 2,
@@ -395,20 +439,17 @@ fn alone_or_among(
         Some(plan) => Loader::planned(job.train, plan)?,
         None => Loader::new(job.train, shape.context, config.seed)?,
     };
-    let unigrams = match is_first {
-        true => evaluate::unigrams(job.train, job.val, vocabulary)?,
-        false => Unigrams { entropy: f64::NAN, val_loss: f64::NAN }, // only the first tells of them
+    let unigrams = if is_first {
+        evaluate::unigrams(job.train, job.val, vocabulary)?
+    } else {
+        Unigrams { entropy: f64::NAN, val_loss: f64::NAN } // only the first tells of them
     };
     let windows = Windows { job, loader, plan: plan.as_ref(), unigrams };
     let Some(ended) = run(&the_run, found, &windows, ranks.as_mut())? else { return Ok(None) };
     let Ended { training, score, train_loss, tokens } = ended;
     let mut samples = String::new();
-    for (i, prompt) in sample.prompts.iter().enumerate() {
-        let mut random = Random::named(config.seed, &format!("sample/{i}"));
-        let ids = prompt_ids(job.tokenizer, prompt);
-        let stop = job.tokenizer.bos();
-        let more = generate(&training.model, &training.weights, &ids, sample, stop, &mut random, |_| ())?;
-        samples.push_str(&format!("--- {i}\n{prompt}{}\n", printable(&job.tokenizer.decode_lossy(&more))));
+    for (i, (prompt, text)) in windows.samples(&training)?.into_iter().enumerate() {
+        samples.push_str(&format!("--- {i}\n{prompt}{}\n", printable(&text)));
     }
     write_whole(&job.out.join("sample.txt"), samples.as_bytes())?;
     let summary = Summary {

@@ -153,11 +153,11 @@ impl Rendezvous {
     ///
     /// Errors, naming each difference, where another process was asked to do something else.
     pub fn meet(self, identity: &Identity) -> Result<Ranks> {
-        let Self { rank, n_processes, timeout, seat, watch } = self;
+        let Self { rank, n_processes, timeout, seat, mut watch } = self;
         let peers = match seat {
             Seat::Listens(listener) => {
                 let mut guests = Guests { peers: Vec::new(), n_processes, timeout, identity };
-                let met = guests.welcome_all(&listener, watch);
+                let met = guests.welcome_all(&listener, &mut watch);
                 if let Err(error) = met {
                     let reason = format!("{error:#}");
                     end_all(&mut guests.peers, &reason);
@@ -206,11 +206,7 @@ struct Guests<'a> {
 }
 
 impl Guests<'_> {
-    fn welcome_all(
-        &mut self,
-        listener: &TcpListener,
-        mut watch: Box<dyn FnMut() -> Result<()>>,
-    ) -> Result<()> {
+    fn welcome_all(&mut self, listener: &TcpListener, watch: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         listener.set_nonblocking(true)?;
         let begun = Instant::now();
         while self.peers.len() + 1 < self.n_processes {
@@ -455,14 +451,14 @@ impl Peer {
         match send() {
             Ok(()) => Ok(()),
             // It may have said why it goes.
-            Err(error) => Err(self.last_words().unwrap_or_else(|| self.gone(error))),
+            Err(error) => Err(self.last_words().unwrap_or_else(|| self.gone(&error))),
         }
     }
 
     /// Receives a message of words, which must be of this kind.
     fn hear<T: DeserializeOwned>(&mut self, expected: Kind) -> Result<T> {
         let mut head = [0; 13];
-        self.reader.read_exact(&mut head).map_err(|error| self.gone(error))?;
+        self.reader.read_exact(&mut head).map_err(|error| self.gone(&error))?;
         let length = u64::from_le_bytes(head[5..].try_into().expect("eight bytes"));
         ensure!(
             head[..4] == MAGIC && length <= MAX_WORDS,
@@ -470,7 +466,7 @@ impl Peer {
             self.rank
         );
         let mut bytes = vec![0; length as usize];
-        self.reader.read_exact(&mut bytes).map_err(|error| self.gone(error))?;
+        self.reader.read_exact(&mut bytes).map_err(|error| self.gone(&error))?;
         match Kind::of(head[4]) {
             Some(kind) if kind == expected => serde_json::from_slice(&bytes)
                 .with_context(|| format!("process {} sent what cannot be understood", self.rank)),
@@ -483,7 +479,7 @@ impl Peer {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.writer.flush().map_err(|error| self.gone(error))
+        self.writer.flush().map_err(|error| self.gone(&error))
     }
 
     fn send_values(&mut self, gradients: &Gradients) -> Result<()> {
@@ -493,7 +489,7 @@ impl Peer {
                 bytes.copy_from_slice(&value.to_le_bytes());
             }
             if let Err(error) = self.writer.write_all(&bytes[..values.len() * 4]) {
-                return Err(self.last_words().unwrap_or_else(|| self.gone(error)));
+                return Err(self.last_words().unwrap_or_else(|| self.gone(&error)));
             }
         }
         Ok(())
@@ -503,7 +499,7 @@ impl Peer {
         let mut bytes = vec![0; CHUNK * 4];
         for values in gradients.iter_mut().flat_map(|values| values.chunks_mut(CHUNK)) {
             let bytes = &mut bytes[..values.len() * 4];
-            self.reader.read_exact(bytes).map_err(|error| self.gone(error))?;
+            self.reader.read_exact(bytes).map_err(|error| self.gone(&error))?;
             for (bytes, value) in bytes.chunks_exact(4).zip(values) {
                 *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
             }
@@ -533,17 +529,18 @@ impl Peer {
         }
     }
 
-    fn gone(&self, error: io::Error) -> anyhow::Error {
+    fn gone(&self, error: &io::Error) -> anyhow::Error {
         let rank = self.rank;
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => anyhow!(
                 "process {rank} has been silent for longer than --timeout allows\nhint: it hangs, or validation on process 0 \
                  takes longer than that"
             ),
-            _ => anyhow!(error).context(format!(
-                "process {rank} has gone\nhint: its own message says why; once all have ended, --resume goes on from the last \
-                 checkpoint"
-            )),
+            // Not as its cause: a broken pipe to another process is a failure, unlike one to a reader of our output.
+            _ => anyhow!(
+                "process {rank} has gone: {error}\nhint: its own message says why; once all have ended, --resume goes on from \
+                 the last checkpoint"
+            ),
         }
     }
 }

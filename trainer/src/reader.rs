@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         }
         let floats = |w: &Tensor<1>| w.to_data().try_into_vec::<f32>().expect("the model computes in f32");
         let values = weights.0.iter().map(floats).collect();
-        let host = Host { values, kept: Kept::default(), memory: Memory::default() };
+        let host = Host { values, kept: Kept::default(), memory: decode::memory() };
         Self { model, weights, way: Way::Host(Box::new(host)) }
     }
 

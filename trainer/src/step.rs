@@ -1,7 +1,7 @@
 //! One optimiser step: gradients of some micro-batches, clipped, applied.
 
 use anyhow::{Result, ensure};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::TrainConfig;
@@ -90,11 +90,6 @@ impl Training {
         first: usize,
         mut ranks: Option<&mut Ranks>,
     ) -> Result<StepReport> {
-        ensure!(
-            self.place == Place::Host || !config.checkpoint_activations,
-            "train.checkpoint_activations = true: blocks are computed again on the CPU only; leave it out, and make \
-             train.batch smaller (train.accumulate makes up for it)"
-        );
         if let Some(adapters) = &mut self.adapters {
             ensure!(ranks.is_none(), "adapters are learnt by one process");
             let at = (self.step, self.place);
@@ -236,8 +231,11 @@ pub fn gradients_of(
             (nats, gradients.into_iter().map(|gradient| vector(gradient, &device)).collect())
         }
         Place::Device => {
-            let leaves = weights.tracked();
             let model = &Model { precision: compute.precision, ..model.clone() };
+            if compute.recompute {
+                return recomputed(model, weights, batch, scale);
+            }
+            let leaves = weights.tracked();
             let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
             let hidden = model.hidden_within(&leaves, tokens, &batch.starts, None);
             let nats = loss::of_logits(model.logits_of(hidden, model.head(&leaves)), &batch.targets);
@@ -252,6 +250,54 @@ pub fn gradients_of(
 
 fn to_host(gradient: Tensor<1>) -> Vec<f32> {
     gradient.into_data().try_into_vec::<f32>().expect("gradients are f32")
+}
+
+/// As [`gradients_of`], by the backend's operations, with a graph of no more than one block at a time: each is computed again
+/// from its input, and the gradient of its output is sent back through it.
+fn recomputed(model: &Model, weights: &Weights, batch: &Batch, scale: f32) -> (f64, Vec<Tensor<1>>) {
+    let device = weights.0[0].device();
+    let tokens = token_tensor(&batch.inputs, batch.rows, batch.context, &device);
+    let frame = model.frame(tokens.dims(), &batch.starts, 0, &device);
+    let mut streams = vec![model.embedded(weights, tokens.clone(), &frame)];
+    for layer in 0..model.config.layers {
+        let before = streams[layer].clone();
+        streams.push(model.block(weights, layer, before, &frame, None));
+    }
+
+    let mut gradients: Vec<Option<Tensor<1>>> = vec![None; weights.0.len()];
+    let mut collect = |leaves: &Weights, graph: &mut Gradients| {
+        for (sum, leaf) in gradients.iter_mut().zip(&leaves.0) {
+            if let Some(more) = leaf.grad_remove(graph) {
+                *sum = Some(match sum.take() {
+                    None => more,
+                    Some(sum) => sum + more,
+                });
+            }
+        }
+    };
+    let leaf = |streams: &mut Vec<Tensor<2>>| {
+        streams.pop().expect("one stream more than blocks").autodiff().require_grad()
+    };
+    let leaves = weights.tracked();
+    let last = leaf(&mut streams);
+    let hidden = model.last_norm(&leaves, last.clone());
+    let nats = loss::of_logits(model.logits_of(hidden, model.head(&leaves)), &batch.targets);
+    let mut graph = (nats.clone().sum() * scale).backward();
+    let nats = sum(&nats.inner().into_data().try_into_vec::<f32>().expect("losses are f32"));
+    collect(&leaves, &mut graph);
+    let mut outer = last.grad_remove(&mut graph).expect("the loss depends on it");
+    for layer in (0..model.config.layers).rev() {
+        let (leaves, before) = (weights.tracked(), leaf(&mut streams));
+        let after = model.block(&leaves, layer, before.clone(), &frame, None);
+        let mut graph = (after * outer.autodiff()).sum().backward();
+        collect(&leaves, &mut graph);
+        outer = before.grad_remove(&mut graph).expect("a block's output depends on its input");
+    }
+    let leaves = weights.tracked();
+    let first = model.embedded(&leaves, tokens, &frame);
+    collect(&leaves, &mut (first * outer.autodiff()).sum().backward());
+    let all = gradients.into_iter().map(|gradient| gradient.expect("every parameter takes part"));
+    (nats, all.collect())
 }
 
 fn sum(nats: &[f32]) -> f64 {

@@ -39,6 +39,8 @@ fn the_example_configs_train_and_what_they_leave_can_be_used() {
             "train.steps=60",
             "--set",
             "train.warmup=5",
+            "--set",
+            "sample.every=25",
         ];
         let output = run(&arguments);
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -46,7 +48,20 @@ fn the_example_configs_train_and_what_they_leave_can_be_used() {
         let read = |file: &str| std::fs::read_to_string(folder.path().join(name).join(file)).unwrap();
         let summary: Summary = serde_json::from_str(&read("summary.json")).unwrap();
         assert!(summary.val_loss < summary.unigram_entropy, "{summary:?}");
-        assert_eq!(read("metrics.jsonl").lines().count(), 61);
+        // 60 steps, a validation, and two prompts continued after steps 25 and 50.
+        let metrics = read("metrics.jsonl");
+        assert_eq!(metrics.lines().count(), 65);
+        let samples: Vec<serde_json::Value> = metrics
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|line: &serde_json::Value| line.get("text").is_some())
+            .collect();
+        assert_eq!((&samples[2]["step"], &samples[3]["prompt"]), (&50.into(), &"The".into()));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("step 50: The|") && said.contains(" bits/byte  norm ") && said.contains("MFU "),
+            "{said}"
+        );
         assert!(read("sample.txt").contains("--- 1\nThe"), "{}", read("sample.txt"));
 
         let sample =
@@ -71,7 +86,7 @@ fn the_example_configs_train_and_what_they_leave_can_be_used() {
         let report: serde_json::Value = serde_json::from_slice(&eval.stdout).unwrap();
         assert_eq!(report["val_loss"].as_f64(), Some(summary.val_loss));
 
-        let again = run(&arguments[..arguments.len() - 4]
+        let again = run(&arguments[..arguments.len() - 6]
             .iter()
             .filter(|a| **a != "--resume")
             .copied()
@@ -97,5 +112,27 @@ fn mistakes_end_with_a_message_and_no_panic() {
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(expected) && !message.contains("panicked"), "{arguments:?}: {message}");
+    }
+}
+
+/// Whether or not a device was built in, and whether or not its driver is there: an error that says what would work, or an
+/// answer; never a panic.
+#[test]
+fn a_device_that_is_not_there_is_an_error() {
+    for device in ["wgpu", "cuda:0", "cuda:99"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill-train"));
+        command.args(["selftest", "--steps", "0", "--device", device]);
+        // Neither Vulkan's loader nor OpenGL's finds a driver.
+        command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
+        let output = command.env("LIBGL_DRIVERS_PATH", "/nonexistent").output().unwrap();
+        let message = text(&output.stderr);
+        assert!(!message.contains("panicked"), "{device}: {message}");
+        if !output.status.success() {
+            assert_eq!(output.status.code(), Some(2), "{device}: {message}");
+            assert!(message.contains(device) || message.contains("cuda"), "{device}: {message}");
+            assert!(message.contains("`--device cpu` works everywhere"), "{device}: {message}");
+        }
+        let built_in = if device == "wgpu" { cfg!(feature = "wgpu") } else { cfg!(feature = "cuda") };
+        assert!(built_in || message.contains("--features "), "{device}: {message}");
     }
 }

@@ -37,6 +37,7 @@ log_every = 1
 [sample]
 prompts = [\"The\"]
 tokens = 8
+every = 11
 ";
 
 /// Everything that a run leaves. Which bytes are in them depends on no clock.

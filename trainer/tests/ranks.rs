@@ -5,9 +5,20 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
+use burn::tensor::Device;
 use common::write_corpus;
+use gristmill_train::checkpoint::DataIdentity;
+use gristmill_train::config::RunConfig;
+use gristmill_train::loader::Loader;
+use gristmill_train::loss::IGNORED;
 use gristmill_train::metrics::Metric;
+use gristmill_train::model::Model;
+use gristmill_train::optimizer::Place;
+use gristmill_train::random::Random;
+use gristmill_train::ranks::{Identity, Ranks, Rendezvous};
+use gristmill_train::step::{StepReport, Training};
 
 mod common;
 
@@ -31,6 +42,7 @@ log_every = 1
 [sample]
 prompts = [\"The\"]
 tokens = 8
+every = 9
 ";
 
 /// What differs between two runs of equal bits: nothing.
@@ -87,7 +99,7 @@ impl Corpus {
             Metric::Step { step, loss, gradient_norm, tokens, .. } => {
                 Some((step, loss, gradient_norm, tokens))
             }
-            Metric::Val { .. } => None,
+            _ => None,
         };
         text.lines().filter_map(step).collect()
     }
@@ -313,5 +325,52 @@ fn strangers_are_ignored_and_nobody_waits_for_ever() {
         let output = corpus.command("wrong", more).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(said(&output).contains(expected), "{}", said(&output));
+    }
+}
+
+/// Gradients of a device's operations are shared as those of our own kernels are.
+#[test]
+fn devices_share_steps_too() {
+    let config = RunConfig::parse(CONFIG, &["train.batch=4".into(), "train.accumulate=1".into()]).unwrap();
+    let identity = || Identity {
+        version: "1".into(),
+        config: config.clone(),
+        vocabulary: 50,
+        data: DataIdentity { tokenizer: "t".into(), shards: "s".into() },
+    };
+    let mut random = Random::named(1, "tokens");
+    let tokens: Vec<u32> = (0..2000).map(|_| (random.bits() % 50) as u32).collect();
+    let train = |place: Place, rank: usize, n: usize, ranks: Option<&mut Ranks>| {
+        let loader = Loader::new(&tokens, config.model.context, 1).unwrap();
+        let mut training = Training::new(Model::new(&config.model, 50), &config.train, Device::flex(), place);
+        let mut ranks = ranks;
+        let reports: Vec<StepReport> = (0..5)
+            .map(|step| {
+                let mut batch = loader.rows(step * 4 + (rank * 4 / n) as u64, 4 / n).unwrap();
+                if rank == 0 {
+                    batch.targets[..30].fill(IGNORED);
+                }
+                training.advance_among(&config.train, &[batch], rank, ranks.as_deref_mut()).unwrap()
+            })
+            .collect();
+        (reports, training.fingerprint())
+    };
+    let timeout = Duration::from_secs(60);
+    let (alone, _) = train(Place::Device, 0, 1, None);
+    let first = Rendezvous::listen("127.0.0.1:0", 2, timeout).unwrap();
+    let address = first.address().unwrap();
+    let (here, there) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let me = Rendezvous::connect(&address, 2, 1, timeout).unwrap();
+            train(Place::Device, 1, 2, Some(&mut me.meet(&identity()).unwrap()))
+        });
+        let here = train(Place::Device, 0, 2, Some(&mut first.meet(&identity()).unwrap()));
+        (here, other.join().unwrap())
+    });
+    assert_eq!(here, there);
+    for (a, b) in alone.iter().zip(&here.0) {
+        assert_eq!(a.tokens, b.tokens);
+        let difference = (a.loss - b.loss).abs().max((a.gradient_norm - b.gradient_norm).abs());
+        assert!(difference < 1e-6, "{a:?} {b:?}");
     }
 }

@@ -50,6 +50,7 @@ impl DrawArgs {
     pub fn config(&self) -> Result<SampleConfig> {
         let config = SampleConfig {
             prompts: Vec::new(),
+            every: 0,
             tokens: self.tokens,
             temperature: self.temperature,
             top_k: self.top_k,

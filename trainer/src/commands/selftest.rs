@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
+use clap::Args;
 
 use gristmill_train::optimizer::Place;
 use gristmill_train::{device, selftest};
@@ -10,8 +11,17 @@ use gristmill_train::{device, selftest};
 use super::bench::{bench_config, print_speed};
 use super::options::DeviceArgs;
 
-pub fn run(args: &DeviceArgs) -> Result<()> {
-    let (device, place) = device::open(&args.device)?;
+#[derive(Args)]
+pub struct Arguments {
+    /// Steps of `bench` to time on a device that is not the CPU; 0 leaves them out.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    steps: u64,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: &Arguments) -> Result<()> {
+    let (device, place) = device::open(&args.device.device)?;
     let (reference, _) = device::open("cpu")?;
     let mut out = std::io::stdout().lock();
     for comparison in selftest::run(&device, place, &reference)? {
@@ -21,8 +31,8 @@ pub fn run(args: &DeviceArgs) -> Result<()> {
             comparison.shape, comparison.gradient, comparison.loss
         )?;
     }
-    if place == Place::Device {
-        print_speed(&mut out, &bench_config(&[])?, 5, None, (device, place))?;
+    if place == Place::Device && args.steps > 0 {
+        print_speed(&mut out, &bench_config(&[])?, args.steps, None, (device, place))?;
     }
     Ok(())
 }

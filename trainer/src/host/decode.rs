@@ -3,21 +3,30 @@
 
 use rayon::prelude::*;
 
-use super::{BlockMemory, Memory, Pass, Scratch, sized};
+use super::{BlockMemory, Compute, Memory, Pass, Scratch, sized};
+use crate::config::Precision;
 use crate::kernels::heads::{self, Part, Rotation};
 use crate::kernels::math::{cap, shares};
 use crate::kernels::matrix::{Matrix, Target, Threads, multiply};
 use crate::kernels::simd::{sum, vectorised};
 use crate::loader::Batch;
 use crate::loss;
-use crate::model::{Block, Model, Places, rotary_frequencies};
+use crate::model::{Model, Places, rotary_frequencies};
+
+/// Weights as they are, in full precision.
+const EXACT: (&[Vec<f32>], Precision) = (&[], Precision::F32);
 
 /// Room for so many tokens is made at first; then for twice as many, and so on.
 const FIRST_ROOM: usize = 64;
 
+/// Buffers for reading: nothing is kept for a way back.
+pub fn memory() -> Memory {
+    Memory::new(Compute { precision: Precision::F32, recompute: true })
+}
+
 /// The residual stream after the last norm (N, C), of a whole batch.
 pub fn hidden<'m>(model: &Model, weights: &[&[f32]], batch: &Batch, memory: &'m mut Memory) -> &'m [f32] {
-    Pass::reading(model, weights, batch).forward(memory);
+    Pass::new(model, weights, EXACT, batch).forward(memory);
     &memory.last.values
 }
 
@@ -133,11 +142,12 @@ pub fn next_logits(
     let last: Vec<f32> = if kept.is_empty() {
         let starts = padding.iter().flat_map(|&padding| std::iter::repeat_n(padding, t)).collect();
         let batch = Batch { rows, context: t, inputs: ids.to_vec(), targets: Vec::new(), starts };
-        Pass::reading(model, weights, &batch).forward(memory);
+        let pass = Pass::new(model, weights, EXACT, &batch);
         kept.reserve(model, rows, t);
-        for (layer, block) in memory.blocks.iter().enumerate() {
-            kept.add(layer, &block.keys, &block.values, t, model.config.head_width());
-        }
+        pass.read(memory, |layer, before, block_memory, scratch| {
+            pass.mix(&model.blocks[layer], before, block_memory, scratch);
+            kept.add(layer, &block_memory.keys, &block_memory.values, t, model.config.head_width());
+        });
         kept.tokens = t;
         memory.last.values.chunks_exact(t * c).flat_map(|row| &row[(t - 1) * c..]).copied().collect()
     } else {
@@ -160,44 +170,49 @@ fn step(model: &Model, weights: &[&[f32]], batch: &Batch, kept: &mut Kept, memor
         positions.iter().all(|&position| position < model.config.context),
         "callers keep sequences within the context"
     );
-    let mut pass = Pass::reading(model, weights, batch);
+    let mut pass = Pass::new(model, weights, EXACT, batch);
     // Its own positions are those of a first token.
     if pass.rotation.is_some() {
         pass.rotation = Some(Rotation::new(&rotary_frequencies(&model.config), &positions));
     }
     pass.positions = positions;
     kept.reserve(model, batch.rows, 1);
-    let layers = model.blocks.len();
-    memory.streams.resize_with(layers + 1, Vec::new);
-    memory.blocks.resize_with(layers, BlockMemory::default);
-    for stream in &mut memory.streams {
-        sized(stream, batch.rows * model.config.width);
-    }
-    pass.embed(&mut memory.streams[0]);
-    for (layer, block) in model.blocks.iter().enumerate() {
-        let [before, after] =
-            memory.streams.get_disjoint_mut([layer, layer + 1]).expect("two streams of a block");
-        let (block_memory, scratch) = (&mut memory.blocks[layer], &mut memory.scratch);
-        pass.mix_kept((layer, block), before, kept, block_memory, scratch);
-        pass.open(block, block_memory);
-        pass.think(block, block_memory, after, scratch);
-    }
+    pass.read(memory, |layer, before, block_memory, scratch| {
+        pass.mix_kept(layer, before, kept, block_memory, scratch);
+    });
     kept.tokens += 1;
-    let stream = memory.streams.last().expect("there is one stream more than blocks");
-    pass.normalise(model.final_norm, stream, &mut memory.last);
 }
 
 impl Pass<'_> {
-    /// The first half of a block for one token of each sequence: `memory.between` = `before` + attention to all that is
-    /// kept.
+    /// All blocks, with `mix` for the first half of each.
+    fn read(&self, memory: &mut Memory, mut mix: impl FnMut(usize, &[f32], &mut BlockMemory, &mut Scratch)) {
+        let Memory { streams, blocks, last, scratch, .. } = memory;
+        streams.resize_with(2, Vec::new);
+        blocks.resize_with(1, BlockMemory::default);
+        for stream in streams.iter_mut() {
+            sized(stream, self.n() * self.model.config.width);
+        }
+        self.embed(&mut streams[0]);
+        for (layer, block) in self.model.blocks.iter().enumerate() {
+            let [before, after] =
+                streams.get_disjoint_mut([layer % 2, (layer + 1) % 2]).expect("two streams");
+            mix(layer, before, &mut blocks[0], scratch);
+            self.open(block, &mut blocks[0]);
+            self.think(block, &blocks[0], after, scratch);
+        }
+        self.normalise(self.model.final_norm, &streams[self.model.blocks.len() % 2], last);
+    }
+
+    /// The first half of a block for one token of each sequence: attention to all that is kept.
     fn mix_kept(
         &self,
-        (layer, block): (usize, &Block),
+        layer: usize,
         before: &[f32],
         kept: &mut Kept,
         memory: &mut BlockMemory,
         scratch: &mut Scratch,
     ) {
+        let block = &self.model.blocks[layer];
         let config = &self.model.config;
         let (d, heads, key_heads) = (config.head_width(), config.heads, config.kv_heads());
         self.project(block, before, memory, scratch);
@@ -223,7 +238,6 @@ impl Pass<'_> {
         sized(&mut memory.mixed, self.batch.rows * heads * d);
         let part = Part { heads: &scratch.heads, count: heads, rotated: false };
         heads::merge(&mut memory.mixed, &[part], (1, d), None, None);
-        self.round(&mut memory.mixed);
         sized(&mut memory.between, before.len());
         self.add_linear(block.output, before, &memory.mixed, &mut memory.between);
     }
