@@ -1,5 +1,6 @@
 //! `eval`: what a model of the recipe scores, by `gristmill-train`.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -77,13 +78,13 @@ impl StageConfig for Eval {
         let data = self.data.as_ref().map(|data| context.resolve(data));
         let mut tasks = Vec::new();
         for task in &self.tasks {
-            tasks.extend(task_files(&context.resolve(task)).map_err(|why| cannot_read(task, why))?);
+            tasks.extend(task_files(&context.resolve(task)).map_err(|why| cannot_read(task, &why))?);
         }
         let mut data_files = Vec::new();
         for task in &tasks {
-            let text = fs::read_to_string(task).map_err(|why| cannot_read(&task.display(), why))?;
+            let text = fs::read_to_string(task).map_err(|why| cannot_read(&task.display(), &why))?;
             let folder = data.as_deref().or(task.parent()).unwrap_or(Path::new("."));
-            for name in data_files_of(&text).map_err(|why| cannot_read(&task.display(), why))? {
+            for name in data_files_of(&text).map_err(|why| cannot_read(&task.display(), &why))? {
                 let file = folder.join(&name);
                 if !file.is_file() {
                     return Err(StageError::Config(format!(
@@ -100,7 +101,7 @@ impl StageConfig for Eval {
     }
 }
 
-fn cannot_read(task: &impl std::fmt::Display, why: impl std::fmt::Display) -> StageError {
+fn cannot_read(task: &dyn Display, why: &dyn Display) -> StageError {
     StageError::Config(format!("cannot read the task `{task}`: {why}"))
 }
 

@@ -595,16 +595,16 @@ fn a_tiny_model_learns_to_answer_and_to_end_its_turn() {
 #[test]
 fn a_model_that_calls_the_calculator_hears_the_result_and_goes_on() {
     let call = |sum: &str| format!("{{\"name\":\"calculator\",\"arguments\":{{\"expression\":\"{sum}\"}}}}");
-    let conversation = |(a, b): (u32, u32)| {
+    let conversation = |(question, a, b): (&str, u32, u32)| {
         vec![
-            Message::new(Role::User, format!("What is {a}*{b}?")),
+            Message::new(Role::User, question),
             Message::new(Role::Assistant, call(&format!("{a}*{b}"))),
             Message::new(Role::Tool, (a * b).to_string()),
             Message::new(Role::Assistant, format!("It is {}.", a * b)),
         ]
     };
-    let pairs = [(6, 7), (8, 9), (12, 3)];
-    let train: Vec<_> = pairs.into_iter().cycle().take(24).map(conversation).collect();
+    let products = [("What is 6*7?", 6, 7), ("Please multiply 8 by 9", 8, 9), ("twelve times three", 12, 3)];
+    let train: Vec<_> = products.into_iter().cycle().take(24).map(conversation).collect();
     let tokenizer = tokenizer(&train, 400);
     let folder = tempfile::tempdir().unwrap();
     let shards = folder.path().join("shards");
@@ -615,9 +615,9 @@ fn a_model_that_calls_the_calculator_hears_the_result_and_goes_on() {
     let checkpoint = Checkpoint::open(&path).unwrap();
     let splits = opened(&shards, &tokenizer, 160);
     let config = fine_tune(&[
-        "train.steps=80",
+        "train.steps=250",
         "train.batch=4",
-        "train.learning_rate=5e-3",
+        "train.learning_rate=3e-3",
         "train.warmup=5",
         "train.eval_every=0",
         "train.checkpoint_every=0",
@@ -633,7 +633,7 @@ fn a_model_that_calls_the_calculator_hears_the_result_and_goes_on() {
     let mut random = Random::named(1, "chat");
     let mut shown = String::new();
     let (text, answer, calls) = session
-        .say_with_tools("What is 8*9?", &mut random, |part| {
+        .say_with_tools("Please multiply 8 by 9", &mut random, |part| {
             shown.push_str(part);
             Ok(())
         })

@@ -74,9 +74,10 @@ pub fn run(args: &Arguments) -> Result<()> {
         let show = |text: &str| {
             if args.json { Ok(()) } else { write!(out, "{}", printable(text)).and_then(|()| out.flush()) }
         };
-        let answered = match args.tools {
-            true => session.say_with_tools(&line, &mut random, show),
-            false => session.say(&line, &mut random, show).map(|(text, answer)| (text, answer, Vec::new())),
+        let answered = if args.tools {
+            session.say_with_tools(&line, &mut random, show)
+        } else {
+            session.say(&line, &mut random, show).map(|(text, answer)| (text, answer, Vec::new()))
         };
         let (text, answer, calls) = match answered {
             Ok(answered) => answered,

@@ -53,10 +53,8 @@ pub fn run(args: &Arguments) -> Result<()> {
     let (model, weights) = checkpoint.model(&device)?;
     let folders: Vec<&Path> = args.shards.iter().map(PathBuf::as_path).collect();
     let splits = shards::open_all(&folders, &tokenizer, &args.checkpoint.display().to_string())?;
-    let plan = match args.checkpoint.join("pack.json").is_file() {
-        true => Some(PackPlan::open(&args.checkpoint)?),
-        false => None,
-    };
+    let has_plan = args.checkpoint.join("pack.json").is_file();
+    let plan = if has_plan { Some(PackPlan::open(&args.checkpoint)?) } else { None };
     if let Some(plan) = &plan {
         let planned: Vec<_> = plan.meta().sources.iter().map(|source| source.shards.clone()).collect();
         let given: Vec<_> =
