@@ -34,6 +34,8 @@ pub struct Cost {
     pub flops: f64,
     /// Weights, gradients and moments in f32, and rounded matrices.
     pub state_bytes: u64,
+    /// On the CPU: sums of gradients over 2^n micro-batches that wait for their other half (`crate::sums`), at most.
+    pub waiting_bytes: u64,
     /// What the backward pass needs of one forward pass, at most.
     pub activation_bytes: u64,
 }
@@ -57,13 +59,11 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
     let kept = if recompute { 4.0 * shape.width as f64 * layers + block } else { block * layers };
     let activations = pass_tokens as f64 * kept;
     let bytes = |parameter: &Parameter| {
-        // Weight, gradients, mean; Muon needs no second moment. Sums of gradients over 2^n micro-batches wait for their other
-        // half (`crate::sums`).
-        let waiting = 4 * config.train.accumulate.ilog2() as usize;
+        // Weight, gradient, mean; Muon needs no second moment.
         let squares = if is_muons(config.train.optimizer, parameter) { 0 } else { 4 };
         let matrix = matches!(parameter.group, Group::Matrix | Group::Head);
         let rounded = if config.train.precision == Precision::Bf16 && matrix { 4 } else { 0 };
-        (parameter.len() * (12 + waiting + squares + rounded)) as u64
+        (parameter.len() * (12 + squares + rounded)) as u64
     };
     Cost {
         parameters,
@@ -73,6 +73,7 @@ pub fn cost(config: &RunConfig, vocabulary: usize) -> Cost {
         // A forward pass more than the usual one and its backward pass, which costs two.
         flops: model.flops_per_token() * tokens as f64 * if recompute { 4.0 / 3.0 } else { 1.0 },
         state_bytes: model.parameters.iter().map(bytes).sum(),
+        waiting_bytes: 4 * parameters * u64::from(config.train.accumulate.ilog2()),
         activation_bytes: activations as u64,
     }
 }
@@ -118,6 +119,16 @@ pub fn describe(config: &RunConfig, vocabulary: usize) -> String {
             config.train.batch
         ),
     );
+    if cost.waiting_bytes > 0 {
+        line(
+            "",
+            format!(
+                "on the CPU {:.2} GiB more, in which gradients of {} micro-batches are added in pairs",
+                gib(cost.waiting_bytes),
+                config.train.accumulate
+            ),
+        );
+    }
     for (name, tera, memory_gib) in HARDWARE {
         let time = |share: f64| duration(cost.flops / (tera * 1e12 * share));
         let [poor, usual, good] = SHARES.map(time);
@@ -180,6 +191,8 @@ mod tests {
         let matrices = 12 * 12 * 768 * 768;
         assert_eq!(with("train.optimizer=muon").state_bytes, plain.state_bytes - 4 * matrices);
         assert_eq!(with("train.precision=bf16").state_bytes, plain.state_bytes + 4 * matrices);
+        assert_eq!(with("train.accumulate=1").waiting_bytes, 0);
+        assert_eq!(with("train.accumulate=12").waiting_bytes, 12 * plain.parameters);
         let again = with("train.checkpoint_activations=true");
         assert!(again.activation_bytes * 8 < plain.activation_bytes, "{again:?}");
         assert!((again.flops / plain.flops - 4.0 / 3.0).abs() < 1e-9);
