@@ -138,11 +138,15 @@ impl Tokenizer {
                 waiting[n] = cache.ahead(bytes, at, end);
                 n += 1;
                 if n == AHEAD {
-                    waiting.iter().for_each(|piece| cache.encode(self, bytes, *piece, ids));
+                    for piece in waiting {
+                        cache.encode(self, bytes, piece, ids);
+                    }
                     n = 0;
                 }
             });
-            waiting[..n].iter().for_each(|piece| cache.encode(self, bytes, *piece, ids));
+            for piece in &waiting[..n] {
+                cache.encode(self, bytes, *piece, ids);
+            }
         });
     }
 

@@ -582,7 +582,7 @@ mod tests {
     #[test]
     fn sums_come_to_everyone() {
         let lengths = [3, CHUNK + 1];
-        let sums = among(3, Duration::from_secs(60), |ranks| {
+        let sums = among(3, Duration::from_mins(1), |ranks| {
             let rank = ranks.rank();
             let targets = ranks.targets(7, 10 + rank as u64).unwrap();
             let mut sum = TreeSum::default();
@@ -604,7 +604,7 @@ mod tests {
 
     #[test]
     fn other_weights_end_the_run_everywhere() {
-        let said = among(3, Duration::from_secs(60), |ranks| {
+        let said = among(3, Duration::from_mins(1), |ranks| {
             let weights = u64::from(ranks.rank() == 2);
             let error = format!("{:#}", ranks.agree(Position { step: 8, weights }).unwrap_err());
             ranks.end(&error);

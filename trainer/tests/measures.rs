@@ -32,7 +32,9 @@ fn a_base_model_answers_by_examples_and_is_measured_beside_compressors() {
         })
         .collect();
     let mut counts = PretokenCounts::new(Pattern::nanochat());
-    documents.iter().for_each(|document| counts.add(document));
+    for document in &documents {
+        counts.add(document);
+    }
     let tokenizer = train(&counts, &TrainOptions { vocab_size: 300, ..TrainOptions::default() }).unwrap();
     tokenizer.save(path("tokenizer.json")).unwrap();
     for (split, documents) in [("train", &documents[..160]), ("val", &documents[160..])] {

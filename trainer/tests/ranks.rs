@@ -355,7 +355,7 @@ fn devices_share_steps_too() {
             .collect();
         (reports, training.fingerprint())
     };
-    let timeout = Duration::from_secs(60);
+    let timeout = Duration::from_mins(1);
     let (alone, _) = train(Place::Device, 0, 1, None);
     let first = Rendezvous::listen("127.0.0.1:0", 2, timeout).unwrap();
     let address = first.address().unwrap();

@@ -96,9 +96,9 @@ pub fn run(args: &Arguments) -> Result<()> {
     }
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{report}")?
+        writeln!(out, "{report}")?;
     } else {
-        write!(out, "{text}")?
+        write!(out, "{text}")?;
     }
     Ok(())
 }
