@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Do shaders compute what the CPU computes? Runs the feature `wgpu` on Vulkan in software, and without a driver.
 #   CARGO_TARGET_DIR=DIR scripts/check_shaders.sh
-# Not part of .ci/run: features of shared crates differ, so arrow, parquet and burn are built once more, more than 36
+# Not part of .ci/run: features of shared crates differ, so arrow, parquet and burn are built once more, some 40
 # minutes of processor time into a folder that holds the build without the feature.
 set -euo pipefail
 cd "$(dirname "$0")/.."
