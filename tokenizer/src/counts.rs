@@ -141,8 +141,8 @@ impl PretokenCounts {
         sorted
     }
 
-    /// Writes the counts, sorted: magic, pattern, dropped occurrences, number of entries, then (length u32, bytes, count u64) each, then the
-    /// xxh3 of all that; integers are little-endian. Equal counts give equal bytes.
+    /// Writes the counts, sorted: magic, pattern, dropped occurrences, number of entries, then (length u32, bytes, count u64)
+    /// each, then the xxh3 of all that; integers are little-endian. Equal counts give equal bytes.
     pub fn write_to(&self, writer: impl Write) -> std::io::Result<()> {
         let mut out = HashingWriter { inner: writer, hash: Xxh3::new() };
         out.write_all(MAGIC)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Checkpoint;
 use crate::config::SampleConfig;
 use crate::conversations::Conversations;
-use crate::generate::choose;
+use crate::generate::{Streamed, choose};
 use crate::model::{Model, Weights};
 use crate::random::Random;
 use crate::reader::Reader;
@@ -190,20 +190,16 @@ impl Session<'_> {
         show: &mut impl FnMut(&str) -> std::io::Result<()>,
     ) -> Result<(String, Answer)> {
         let prompt = self.chat.prompt(&self.messages, self.config.tokens)?;
-        let (mut ids, mut shown) = (Vec::new(), 0);
-        let mut failure = Ok(());
-        let tokenizer = self.chat.tokenizer;
+        let mut streamed = Streamed::new(self.chat.tokenizer);
+        let mut shown = Ok(());
         let answer = self.chat.answer(&prompt, &self.config, random, |id| {
-            ids.push(id);
-            let text = tokenizer.decode_lossy(&ids);
-            let whole = text.trim_end_matches('\u{fffd}').len();
-            if whole > shown && failure.is_ok() {
-                failure = show(&text[shown..whole]);
-                shown = whole;
+            let new = streamed.push(id);
+            if shown.is_ok() && !new.is_empty() {
+                shown = show(&new);
             }
         })?;
-        failure?;
-        let text = tokenizer.decode_lossy(&answer.ids);
+        shown?;
+        let text = self.chat.tokenizer.decode_lossy(&answer.ids);
         self.messages.push(Message::new(Role::Assistant, text.clone()));
         Ok((text, answer))
     }

@@ -191,6 +191,31 @@ pub fn prompt_ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     ids
 }
 
+/// Text as its ids come, up to the last whole character.
+pub struct Streamed<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+    /// Bytes that have been given out.
+    shown: usize,
+}
+
+impl<'a> Streamed<'a> {
+    /// Nothing yet.
+    pub fn new(tokenizer: &'a Tokenizer) -> Self {
+        Self { tokenizer, ids: Vec::new(), shown: 0 }
+    }
+
+    /// The text that the next id completes; none inside a character.
+    pub fn push(&mut self, id: u32) -> String {
+        self.ids.push(id);
+        let text = self.tokenizer.decode_lossy(&self.ids);
+        let whole = text.trim_end_matches('\u{fffd}').len().max(self.shown);
+        let new = text[self.shown..whole].to_owned();
+        self.shown = whole;
+        new
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::float_cmp, reason = "halves and doubles are exact")]
 mod tests {

@@ -61,10 +61,7 @@ impl Question {
 
     /// Whether what was written holds a right answer: its words in a row, in any case and punctuation.
     pub fn is_answered(&self, written: &str) -> bool {
-        let written = words(written);
-        self.answers().iter().map(|answer| words(answer)).any(|answer| {
-            !answer.is_empty() && written.windows(answer.len()).any(|window| *window == answer[..])
-        })
+        holds_any(written, self.answers())
     }
 }
 
@@ -72,6 +69,15 @@ impl Question {
 fn words(text: &str) -> Vec<String> {
     let cut = text.split(|c: char| !c.is_alphanumeric());
     cut.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+}
+
+/// Whether `text` holds the words of any of these in a row.
+fn holds_any(text: &str, wanted: &[String]) -> bool {
+    let text = words(text);
+    wanted
+        .iter()
+        .map(|wanted| words(wanted))
+        .any(|wanted| !wanted.is_empty() && text.windows(wanted.len()).any(|window| *window == wanted[..]))
 }
 
 /// How a question went.
@@ -112,10 +118,7 @@ impl Teaching {
 
     /// Whether an answer says that the model does not know.
     pub fn declines(&self, written: &str) -> bool {
-        let written = words(written);
-        self.refusals.iter().map(|refusal| words(refusal)).any(|refusal| {
-            !refusal.is_empty() && written.windows(refusal.len()).any(|window| *window == refusal[..])
-        })
+        holds_any(written, &self.refusals)
     }
 
     /// The conversation that teaches this, as a row of `openai_messages`; `None` where the model is unsure.

@@ -7,14 +7,14 @@ use clap::Args;
 use gristmill_corpus::printable::printable;
 use gristmill_tokenizer::Tokenizer;
 
+use gristmill_train::chat;
 use gristmill_train::chat::{ChatModel, End, Session};
 use gristmill_train::config::SampleConfig;
-use gristmill_train::generate::{generate, prompt_ids};
+use gristmill_train::generate::{Streamed, generate, prompt_ids};
 use gristmill_train::model::{Model, Weights};
 use gristmill_train::random::Random;
-use gristmill_train::{chat, device};
 
-use super::options::{DrawArgs, open_checkpoint};
+use super::options::{DrawArgs, Opened};
 use crate::is_closed_pipe;
 
 #[derive(Args)]
@@ -38,10 +38,7 @@ pub struct Arguments {
 
 pub fn run(args: &Arguments) -> Result<()> {
     let config = args.draw.config()?;
-    let (device, _) = device::open(&args.draw.device.device)?;
-    let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
-    let tokenizer = checkpoint.tokenizer()?;
-    let (model, weights) = checkpoint.model(&device)?;
+    let Opened { checkpoint, tokenizer, model, weights } = args.draw.open()?;
     if checkpoint.state.config.sft.is_none() {
         ensure!(
             args.system.is_none(),
@@ -143,19 +140,15 @@ fn continue_lines(
         let mut random = Random::named(args.draw.seed, &format!("chat/{turn}"));
         turn += 1;
         let prompt = prompt_ids(tokenizer, &line);
-        // Shown as it is written, up to the last whole character.
-        let (mut ids, mut shown) = (Vec::new(), 0);
-        let mut failure = Ok(());
-        generate(model, weights, &prompt, config, tokenizer.bos(), &mut random, |id| {
-            ids.push(id);
-            let text = tokenizer.decode_lossy(&ids);
-            let whole = text.trim_end_matches('\u{fffd}').len();
-            if whole > shown && failure.is_ok() && !args.json {
-                failure = write!(out, "{}", printable(&text[shown..whole])).and_then(|()| out.flush());
-                shown = whole;
+        let mut streamed = Streamed::new(tokenizer);
+        let mut shown = Ok(());
+        let ids = generate(model, weights, &prompt, config, tokenizer.bos(), &mut random, |id| {
+            let new = streamed.push(id);
+            if shown.is_ok() && !args.json && !new.is_empty() {
+                shown = write!(out, "{}", printable(&new)).and_then(|()| out.flush());
             }
         })?;
-        failure?;
+        shown?;
         if args.json {
             let text = tokenizer.decode_lossy(&ids);
             write!(out, "{}", serde_json::json!({"prompt": line, "text": text, "ids": ids, "ended": false}))?;

@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use gristmill_corpus::printable::printable;
 
 use gristmill_train::evals::scorer::CheckpointModel;
 use gristmill_train::evals::task::Task;
-use gristmill_train::{chat, compressors, device, evals, evaluate, pretrain, progress, shards};
+use gristmill_train::{chat, compressors, evals, evaluate, progress, shards};
 
 use super::memorize;
-use super::options::{DeviceArgs, open_checkpoint};
+use super::options::{DeviceArgs, Opened, leave_results};
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -65,11 +65,8 @@ pub fn run(args: &Arguments) -> Result<()> {
         return memorize::run(args);
     }
     let path = args.checkpoint.as_deref().expect("it is required where no other command stands");
-    let (device, _) = device::open(&args.device.device)?;
-    let checkpoint = open_checkpoint(path)?;
-    let tokenizer = checkpoint.tokenizer()?;
+    let Opened { checkpoint, tokenizer, model, weights } = Opened::at(path, &args.device)?;
     let chat = if args.chat { Some(chat::format_of(&checkpoint, &tokenizer)?) } else { None };
-    let (model, weights) = checkpoint.model(&device)?;
     let mut text = String::new();
     let mut report = serde_json::Map::new();
     if let Some(folder) = &args.shards {
@@ -108,9 +105,7 @@ pub fn run(args: &Arguments) -> Result<()> {
     }
     report.insert("step".into(), checkpoint.state.step.into());
     if let Some(folder) = &args.out {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-        pretrain::write_json(&folder.join("results.json"), &report)?;
-        pretrain::write_whole(&folder.join("results.txt"), text.as_bytes())?;
+        leave_results(folder, &report, &text)?;
     }
     let mut out = std::io::stdout().lock();
     if args.json {

@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Args;
 
 use gristmill_train::chat::{ChatModel, Validity};
-use gristmill_train::{chat, conversations, device, evaluate};
+use gristmill_train::{chat, conversations, evaluate};
 
-use super::options::{DrawArgs, open_checkpoint};
+use super::options::{DrawArgs, Opened};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -28,11 +28,8 @@ pub struct Arguments {
 
 pub fn run(args: &Arguments) -> Result<()> {
     let config = args.draw.config()?;
-    let (device, _) = device::open(&args.draw.device.device)?;
-    let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
-    let tokenizer = checkpoint.tokenizer()?;
+    let Opened { checkpoint, tokenizer, model, weights } = args.draw.open()?;
     let format = chat::format_of(&checkpoint, &tokenizer)?;
-    let (model, weights) = checkpoint.model(&device)?;
     let name = args.draw.checkpoint.display().to_string();
     let val = conversations::open(&args.shards, &tokenizer, &name, model.config.context)?.val;
     let rows = val.in_order(checkpoint.state.config.train.batch);

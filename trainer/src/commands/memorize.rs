@@ -3,14 +3,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use gristmill_corpus::pack_plan::PackPlan;
 
 use gristmill_train::memorize::{Exposure, Extraction, extract, table};
-use gristmill_train::{device, pretrain, shards};
+use gristmill_train::shards;
 
-use super::options::{DeviceArgs, open_checkpoint};
+use super::options::{DeviceArgs, Opened, leave_results};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -47,10 +47,7 @@ pub struct Arguments {
 }
 
 pub fn run(args: &Arguments) -> Result<()> {
-    let (device, _) = device::open(&args.device.device)?;
-    let checkpoint = open_checkpoint(&args.checkpoint)?;
-    let tokenizer = checkpoint.tokenizer()?;
-    let (model, weights) = checkpoint.model(&device)?;
+    let Opened { checkpoint, tokenizer, model, weights } = Opened::at(&args.checkpoint, &args.device)?;
     let folders: Vec<&Path> = args.shards.iter().map(PathBuf::as_path).collect();
     let splits = shards::open_all(&folders, &tokenizer, &args.checkpoint.display().to_string())?;
     let has_plan = args.checkpoint.join("pack.json").is_file();
@@ -90,9 +87,7 @@ pub fn run(args: &Arguments) -> Result<()> {
     });
     let text = table(&buckets, &asked);
     if let Some(folder) = &args.out {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-        pretrain::write_json(&folder.join("results.json"), &report)?;
-        pretrain::write_whole(&folder.join("results.txt"), text.as_bytes())?;
+        leave_results(folder, &report, &text)?;
     }
     let mut out = std::io::stdout().lock();
     if args.json {

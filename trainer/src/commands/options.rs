@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
+use gristmill_tokenizer::Tokenizer;
+use serde::Serialize;
 
-use gristmill_train::checkpoint;
 use gristmill_train::checkpoint::Checkpoint;
 use gristmill_train::config::SampleConfig;
+use gristmill_train::model::{Model, Weights};
+use gristmill_train::{checkpoint, device, pretrain};
 
 #[derive(Args)]
 pub struct DeviceArgs {
@@ -47,6 +50,10 @@ pub struct DrawArgs {
 }
 
 impl DrawArgs {
+    pub fn open(&self) -> Result<Opened> {
+        Opened::at(&self.checkpoint, &self.device)
+    }
+
     pub fn config(&self) -> Result<SampleConfig> {
         let config = SampleConfig {
             prompts: Vec::new(),
@@ -61,6 +68,32 @@ impl DrawArgs {
         config.check()?;
         Ok(config)
     }
+}
+
+/// A checkpoint, and what can be asked of it.
+pub struct Opened {
+    pub checkpoint: Checkpoint,
+    pub tokenizer: Tokenizer,
+    pub model: Model,
+    pub weights: Weights,
+}
+
+impl Opened {
+    /// As [`open_checkpoint`], with the weights on a device.
+    pub fn at(path: &Path, device: &DeviceArgs) -> Result<Self> {
+        let (device, _) = device::open(&device.device)?;
+        let checkpoint = open_checkpoint(path)?;
+        let tokenizer = checkpoint.tokenizer()?;
+        let (model, weights) = checkpoint.model(&device)?;
+        Ok(Self { checkpoint, tokenizer, model, weights })
+    }
+}
+
+/// Leaves results.json and results.txt in `folder`.
+pub fn leave_results(folder: &Path, report: &impl Serialize, text: &str) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    pretrain::write_json(&folder.join("results.json"), report)?;
+    pretrain::write_whole(&folder.join("results.txt"), text.as_bytes())
 }
 
 /// A checkpoint directory itself, or the one inside the directory of a run.

@@ -10,9 +10,9 @@ use gristmill_tokenizer::conversation::{Message, Role};
 use gristmill_train::chat::{self, ChatModel};
 use gristmill_train::probe::{Asked, Report, Teaching, questions, report};
 use gristmill_train::random::Random;
-use gristmill_train::{device, pretrain, progress};
+use gristmill_train::{pretrain, progress};
 
-use super::options::{DrawArgs, open_checkpoint};
+use super::options::{DrawArgs, Opened};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -51,11 +51,8 @@ pub fn run(args: &Arguments) -> Result<()> {
     let questions = questions(&text).with_context(|| format!("in `{name}`"))?;
     ensure!(!questions.is_empty(), "`{name}` holds no question");
 
-    let (device, _) = device::open(&args.draw.device.device)?;
-    let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
-    let tokenizer = checkpoint.tokenizer()?;
+    let Opened { checkpoint, tokenizer, model, weights } = args.draw.open()?;
     let format = chat::format_of(&checkpoint, &tokenizer)?;
-    let (model, weights) = checkpoint.model(&device)?;
     let chat = ChatModel { model: &model, weights: &weights, tokenizer: &tokenizer, format };
     let bar = progress::documents("probe", questions.len());
     let mut asked = Vec::with_capacity(questions.len());

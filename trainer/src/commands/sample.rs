@@ -7,12 +7,11 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use gristmill_corpus::printable::printable;
 
-use gristmill_train::device;
 use gristmill_train::few_shot::FewShot;
 use gristmill_train::generate::{generate_batch, prompt_ids};
 use gristmill_train::random::Random;
 
-use super::options::{DrawArgs, open_checkpoint};
+use super::options::{DrawArgs, Opened};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -35,10 +34,7 @@ pub struct Arguments {
 
 pub fn run(args: &Arguments) -> Result<()> {
     let config = args.draw.config()?;
-    let (device, _) = device::open(&args.draw.device.device)?;
-    let checkpoint = open_checkpoint(&args.draw.checkpoint)?;
-    let tokenizer = checkpoint.tokenizer()?;
-    let (model, weights) = checkpoint.model(&device)?;
+    let Opened { tokenizer, model, weights, .. } = args.draw.open()?;
     let few_shot = args.prompts.as_deref().map(FewShot::load).transpose()?;
     let asked: Vec<&str> = match &few_shot {
         Some(few_shot) if args.prompt.is_empty() => few_shot.questions.iter().map(String::as_str).collect(),
