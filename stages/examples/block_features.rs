@@ -1,7 +1,8 @@
 //! Training data for the models of extraction. Reads JSONL `{id,html}` on stdin.
 //!
 //! `block_features OUT` writes `OUT.f32` (a row for every block, little endian), `OUT.pages.f32` (a row for every page) and
-//! `OUT.jsonl` (a line `{id, texts, words, sums, kept}` for every page, what the committed model says among them).
+//! `OUT.jsonl` (a line `{id, texts, words, sums, kept, tokens}` for every page: what the committed model says of every block,
+//! and the words that a lexicon weighs, each after its field).
 
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
@@ -10,7 +11,10 @@ use gristmill_stages::html::blocks::Blocks;
 use gristmill_stages::html::content;
 use gristmill_stages::html::dom::{Dom, Limits, Tag};
 use gristmill_stages::html::features::Features;
+use gristmill_stages::html::lexicon::{LEXICON, tokens};
 use gristmill_stages::html::model::BLOCKS;
+use gristmill_stages::html::sections::{heading, sections};
+use gristmill_stages::html::words::{Said, look};
 
 fn put(file: &mut impl Write, row: &[f32]) -> io::Result<()> {
     row.iter().try_for_each(|number| file.write_all(&number.to_le_bytes()))
@@ -57,8 +61,16 @@ fn main() -> io::Result<()> {
             }
         }
         let words: Vec<u32> = page.blocks.iter().map(|block| block.counts.words).collect();
+        let (looked, _) = look(&dom, &page, &Said::of(&dom), &LEXICON);
+        let sections = sections(&page.blocks, &looked);
+        let tokens: Vec<Vec<String>> = (0..sections.len())
+            .map(|at| {
+                let all = tokens(&dom, &page, at, heading(&sections, at));
+                all.iter().map(|(field, word)| format!("{} {word}", field.name())).collect()
+            })
+            .collect();
         let line = serde_json::json!({
-            "id": row["id"], "texts": texts, "words": words, "sums": sums, "kept": kept_blocks,
+            "id": row["id"], "texts": texts, "words": words, "sums": sums, "kept": kept_blocks, "tokens": tokens,
         });
         serde_json::to_writer(&mut files[2], &line)?;
         files[2].write_all(b"\n")?;

@@ -42,7 +42,7 @@ pub struct Eval {
     /// Score at most so many tokens of the shards; 0 scores the whole validation split.
     #[serde(default)]
     pub tokens: u64,
-    /// Where it runs: `cpu`, `wgpu` or `cuda:0`.
+    /// Where it runs: `cpu`, `wgpu`, `cuda:0`, or `auto` for the first card that answers, else the CPU.
     #[serde(default = "default_device")]
     pub device: String,
 }

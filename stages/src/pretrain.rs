@@ -30,7 +30,7 @@ pub struct Pretrain {
     /// Changes to it, as nested tables: `overrides.train.steps = 100`.
     #[serde(default)]
     pub overrides: Map<String, Value>,
-    /// Where it runs: `cpu`, `wgpu` or `cuda:0`.
+    /// Where it runs: `cpu`, `wgpu`, `cuda:0`, or `auto` for the first card that answers, else the CPU.
     #[serde(default = "default_device")]
     pub device: String,
 }

@@ -6,12 +6,23 @@ use burn::tensor::{Device, Tensor};
 use crate::optimizer::Place;
 
 /// What `--device` accepts.
-pub const FORMS: &str = "cpu, wgpu or cuda:N";
+pub const FORMS: &str = "auto, cpu, wgpu or cuda:N";
+
+/// What `auto` stands for here: the first card that was built in and answers, else the CPU. Other names stay as they are.
+pub fn resolve(name: &str) -> &str {
+    match name {
+        "auto" if cuda(0).is_ok() => "cuda:0",
+        "auto" if wgpu_card().is_ok() => "wgpu",
+        "auto" => "cpu",
+        name => name,
+    }
+}
 
 /// Opens the device that `name` asks for, and proves with one small sum that it works.
 ///
 /// Errors with what would work: the feature to build with, or the driver that is missing.
 pub fn open(name: &str) -> Result<(Device, Place)> {
+    let name = resolve(name);
     match name.split_once(':').map_or((name, None), |(kind, index)| (kind, Some(index))) {
         ("cpu", None) => cpu(),
         ("wgpu", None) => wgpu().map(|device| (device, Place::Device)),
@@ -42,9 +53,22 @@ fn wgpu() -> Result<Device> {
     probe("wgpu", "a graphics driver with Vulkan, Metal or DirectX 12", open)
 }
 
+/// As [`wgpu`], by a card of its own alone: graphics in software are slower than the CPU's own path.
+#[cfg(feature = "wgpu")]
+fn wgpu_card() -> Result<Device> {
+    use burn::tensor::DeviceKind::{DiscreteGpu, IntegratedGpu};
+    let open = |kind| probe("wgpu", "a graphics card", move || Device::wgpu(kind));
+    open(DiscreteGpu(0)).or_else(|_| open(IntegratedGpu(0)))
+}
+
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> Result<Device> {
     Err(not_built("wgpu"))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu_card() -> Result<Device> {
+    wgpu()
 }
 
 #[cfg(feature = "cuda")]
@@ -105,6 +129,13 @@ mod tests {
             assert!(error.contains("expected"), "{name}: {error}");
         }
         assert!(open("cpu").is_ok());
+    }
+
+    #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+    #[test]
+    fn without_a_card_auto_is_the_cpu() {
+        assert_eq!(resolve("auto"), "cpu");
+        assert!(open("auto").is_ok());
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -3,8 +3,11 @@
 //! One pass in document order. What an element inherits (its ancestors' hints and tags) is a mask that is handed down,
 //! so nothing looks up or down twice.
 
+use std::collections::HashMap;
+
 use super::classes::{self, Mask};
 use super::dom::{AttributeName, Dom, NONE, Node, Tag};
+use crate::hashing::FastHash;
 
 /// Inside `<article>`.
 pub const IN_ARTICLE: Mask = 1 << 48;
@@ -150,6 +153,7 @@ impl Blocks {
         let mut around: Vec<Mask> = vec![0; total];
         let mut own: Vec<Mask> = vec![0; total];
         let mut depth: Vec<u32> = vec![0; total];
+        let mut known = Known::default();
         // The innermost block element of every node; a new block begins wherever it changes or a boundary was passed.
         let mut block_node: Vec<u32> = vec![0; total];
         let mut boundary = true;
@@ -201,7 +205,7 @@ impl Blocks {
                 id = node.end as usize;
                 continue;
             }
-            let hints = hints(dom, id as u32);
+            let hints = hints(dom, id as u32, &mut known);
             page.look[id] = look(dom, id as u32, node.tag);
             if matches!(node.tag, Tag::Html | Tag::Body | Tag::Document) {
                 page.page |= hints;
@@ -284,8 +288,12 @@ fn is_never_text(dom: &Dom, id: u32, node: &Node) -> bool {
     }
 }
 
-fn hints(dom: &Dom, id: u32) -> Mask {
-    let class = dom.attribute(id, AttributeName::Class).map_or(0, classes::mask);
+/// Hints of the classes seen so far: most of a page's are those of other elements.
+type Known<'a> = HashMap<&'a str, Mask, FastHash>;
+
+fn hints<'a>(dom: &'a Dom, id: u32, known: &mut Known<'a>) -> Mask {
+    let class = dom.attribute(id, AttributeName::Class);
+    let class = class.map_or(0, |class| *known.entry(class).or_insert_with(|| classes::mask(class)));
     let name = dom.attribute(id, AttributeName::Id).map_or(0, classes::mask);
     class | name
 }

@@ -86,10 +86,9 @@ fn judge(dom: &Dom, page: &Blocks) -> (PageType, Choice) {
     }
     sums.truncate(page.blocks.len());
     let words: Vec<u32> = page.blocks.iter().map(|block| block.counts.words).collect();
-    let (page_type, stricter) = PageType::of(&features.page_row());
-    let mut choice = choice::choose(&sums, &words, stricter);
+    let mut choice = choice::choose(&sums, &words, features.judged.stricter);
     keep_together(dom, page, &mut choice.keep);
-    (page_type, choice)
+    (features.judged.page_type, choice)
 }
 
 /// What names a text stays with it, and so does a formula with the text around it: alone they look like furniture, and a

@@ -9,7 +9,9 @@ use super::content::Candidate;
 use super::cues;
 use super::dom::{Dom, NONE};
 use super::groups::{Group, Groups, Member};
+use super::lexicon::{LEXICON, Weight};
 use super::page_facts::{self, Numbers, Seen, page_facts};
+use super::page_type::{Judged, PageType};
 use super::repeats::{Shapes, Subtrees};
 use super::sections::{Section, head, sections};
 use super::words::{self, Said, Words};
@@ -18,15 +20,18 @@ use super::words::{self, Said, Words};
 const GROUPS: usize = 46;
 /// Bits of a mask: groups, then tags.
 const BITS: usize = 64;
-const NUMBERS: usize = 118;
+const NUMBERS: usize = 127;
 
 /// Where the page's own numbers begin.
 const PAGE: usize = BITS + GROUPS + 2 * cues::COUNT;
 /// Where the block's own numbers begin.
 const OWN: usize = PAGE + GROUPS + page_facts::LENGTH;
 
+/// Where the types that the page may be of begin.
+const TYPES: usize = OWN + NUMBERS;
+
 /// Length of a row.
-pub const LENGTH: usize = OWN + NUMBERS;
+pub const LENGTH: usize = TYPES + PageType::ALL.len();
 
 /// Length of a page's row.
 pub const PAGE_LENGTH: usize = OWN - PAGE;
@@ -52,6 +57,8 @@ pub struct Features<'a> {
     head: u32,
     page_mask: Mask,
     facts: [f32; page_facts::LENGTH],
+    /// What type the page is of.
+    pub judged: Judged,
 }
 
 impl<'a> Features<'a> {
@@ -60,7 +67,7 @@ impl<'a> Features<'a> {
         let subtree = Subtrees::of(dom, page);
         let groups = Groups::of(dom, page, &subtree);
         let said = Said::of(dom);
-        let words = words::look(dom, page, &said);
+        let (words, types) = words::look(dom, page, &said, &LEXICON);
         let seen = Seen { candidate, subtree: &subtree, groups: &groups, words: &words, said: &said };
         let facts = page_facts(dom, page, seen);
         let blocks = &page.blocks;
@@ -93,22 +100,21 @@ impl<'a> Features<'a> {
             groups,
             words,
             before,
+            judged: PageType::of(&page_row(page.page, &facts), &types),
             facts,
         }
     }
 
     /// What the page is made of: the features of its type.
     pub fn page_row(&self) -> [f32; PAGE_LENGTH] {
-        let mut row = [0.0; PAGE_LENGTH];
-        bits(&mut row[..GROUPS], self.page_mask);
-        row[GROUPS..].copy_from_slice(&self.facts);
-        row
+        page_row(self.page_mask, &self.facts)
     }
 
     /// A row with what is the same for every block.
     pub fn blank(&self) -> Row {
         let mut row = [0.0; LENGTH];
         row[PAGE..OWN].copy_from_slice(&self.page_row());
+        row[TYPES..].copy_from_slice(&self.judged.shares);
         row
     }
 
@@ -120,7 +126,7 @@ impl<'a> Features<'a> {
         bits(&mut row[BITS..BITS + GROUPS], block.near);
         bits(&mut row[BITS + GROUPS..BITS + GROUPS + cues::COUNT], self.words[at].cues.into());
         bits(&mut row[BITS + GROUPS + cues::COUNT..PAGE], section.cues.into());
-        let mut numbers = Numbers::new(&mut row[OWN..]);
+        let mut numbers = Numbers::new(&mut row[OWN..TYPES]);
         self.text(at, &mut numbers);
         self.neighbours(at, &mut numbers);
         self.above(at, &mut numbers);
@@ -129,12 +135,13 @@ impl<'a> Features<'a> {
         // Where it stands to headings and long texts.
         numbers.push(block.tag.heading_level() as f32);
         numbers.push(section.blocks as f32);
-        numbers.push(section.level as f32);
+        numbers.push(section.level.into());
         numbers.push(section.chars as f32);
         numbers.push(section.number as f32);
         numbers.push(section.length as f32);
         numbers.push(self.since_long[at] as f32);
         numbers.push(self.to_long[at] as f32);
+        self.weights(at, &mut numbers);
         debug_assert!(numbers.is_full());
     }
 
@@ -268,17 +275,31 @@ impl<'a> Features<'a> {
     fn said(&self, at: usize, numbers: &mut Numbers) {
         let words = &self.words[at];
         let number = words.number.max(1) as f32;
-        numbers.push(words.in_title as f32 / number);
-        numbers.push(words.in_title as f32);
-        numbers.push(words.in_description as f32 / number);
-        numbers.push(words.in_body as f32 / number);
+        numbers.push(f32::from(words.in_title) / number);
+        numbers.push(f32::from(words.in_title));
+        numbers.push(f32::from(words.in_description) / number);
+        numbers.push(f32::from(words.in_body) / number);
         numbers.push(words.same as f32);
         numbers.push(words.before as f32);
         numbers.push(words.cues.count_ones() as f32);
         for offset in [-1_isize, 1] {
             let neighbour = at.checked_add_signed(offset).and_then(|index| self.words.get(index));
-            numbers.push(neighbour.map_or(-1.0, |words| words.in_body as f32 / words.number.max(1) as f32));
+            numbers
+                .push(neighbour.map_or(-1.0, |words| f32::from(words.in_body) / words.number.max(1) as f32));
             numbers.push(neighbour.map_or(-1.0, |words| words.cues.count_ones() as f32));
+        }
+    }
+
+    /// What its words weigh, and those around it.
+    fn weights(&self, at: usize, numbers: &mut Numbers) {
+        let Weight { names: [own, near, far], text, pairs, whole, .. } = self.words[at].weight;
+        for weight in [own, near, far, text, pairs, whole, self.sections[at].weight] {
+            numbers.push(weight.into());
+        }
+        for offset in [-1_isize, 1] {
+            let neighbour = at.checked_add_signed(offset).and_then(|index| self.words.get(index));
+            let Weight { text, pairs, whole, .. } = neighbour.map_or(Weight::default(), |words| words.weight);
+            numbers.push(f32::from(text) + f32::from(pairs) + f32::from(whole));
         }
     }
 }
@@ -286,6 +307,13 @@ impl<'a> Features<'a> {
 /// Whether a block is a paragraph's worth of free text.
 pub(super) fn is_long(block: &Block) -> bool {
     block.counts.chars >= 120 && block.counts.link_share() < 0.3
+}
+
+fn page_row(mask: Mask, facts: &[f32; page_facts::LENGTH]) -> [f32; PAGE_LENGTH] {
+    let mut row = [0.0; PAGE_LENGTH];
+    bits(&mut row[..GROUPS], mask);
+    row[GROUPS..].copy_from_slice(facts);
+    row
 }
 
 fn bits(row: &mut [f32], mask: Mask) {

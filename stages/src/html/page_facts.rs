@@ -190,7 +190,7 @@ pub fn page_facts(dom: &Dom, page: &Blocks, seen: Seen) -> [f32; LENGTH] {
             p += block.counts.chars;
         }
         stops += block.counts.stops;
-        title += words.in_title;
+        title += u32::from(words.in_title);
     }
     out.push(all);
     out.push(blocks.len() as f32);

@@ -1,6 +1,7 @@
-//! What type a page is of, by what it is made of.
+//! What type a page is of.
 
 use super::features::PAGE_LENGTH;
+use super::lexicon::Types;
 use super::model::{PAGES, exp};
 
 /// The types that pages are sorted into, as the Web Content Extraction Benchmark names them.
@@ -59,14 +60,29 @@ impl PageType {
         }
     }
 
-    /// The likeliest type of a page, and how much stricter its blocks are judged: the mean over all types by how likely
-    /// each is.
-    pub fn of(row: &[f32; PAGE_LENGTH]) -> (Self, f32) {
-        let mut sums = [0.0; Self::ALL.len()];
+    /// What type a page is of, by what it is made of and by its words, which two models judge that know nothing of each other.
+    pub fn of(row: &[f32; PAGE_LENGTH], words: &Types) -> Judged {
+        let mut sums = Types::default();
         PAGES.add(row, &mut sums);
+        for (sum, words) in sums.iter_mut().zip(words) {
+            *sum = 0.5 * (*sum + words);
+        }
         let best = (1..sums.len()).fold(0, |best, at| if sums[at] > sums[best] { at } else { best });
-        let all: f32 = sums.iter().map(|sum| exp(sum - sums[best])).sum();
-        let parts = Self::ALL.iter().zip(sums).map(|(kind, sum)| kind.stricter() * exp(sum - sums[best]));
-        (Self::ALL[best], parts.sum::<f32>() / all)
+        let shares = sums.map(|sum| exp(sum - sums[best]));
+        let all: f32 = shares.iter().sum();
+        let shares = shares.map(|share| share / all);
+        let stricter = Self::ALL.iter().zip(shares).map(|(kind, share)| kind.stricter() * share).sum();
+        Judged { page_type: Self::ALL[best], shares, stricter }
     }
+}
+
+/// What was judged about a page's type.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// The likeliest.
+    pub page_type: PageType,
+    /// How likely each is, in the order of [`PageType::ALL`].
+    pub shares: Types,
+    /// How much stricter its blocks are judged: the mean over all types by how likely each is.
+    pub stricter: f32,
 }

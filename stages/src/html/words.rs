@@ -6,6 +6,7 @@
 use super::blocks::Blocks;
 use super::cues::{self, Cues};
 use super::dom::{AttributeName, Dom, NONE, Tag};
+use super::lexicon::{Lexicon, Types, Weight};
 
 /// A set of hashes, one bit each.
 #[derive(Debug, Default)]
@@ -34,32 +35,49 @@ impl Set {
     }
 }
 
-/// Calls `each` with the hash of every word: runs of letters and digits, lower case; every ideograph is one.
-fn words(text: &str, mut each: impl FnMut(u32)) {
+/// Calls `each` with every word and its hash: runs of letters and digits, lower case; every ideograph is one.
+pub fn each(text: &str, mut each: impl FnMut(u32, &str)) {
     const BASIS: u32 = 0x811C_9DC5;
-    let mut hash = BASIS;
-    for c in text.chars() {
+    let (mut hash, mut start) = (BASIS, 0);
+    for (at, c) in text.char_indices() {
         let known = if c.is_ascii() { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
         if known {
+            if hash == BASIS {
+                start = at;
+            }
             hash = (hash ^ u32::from(c.to_ascii_lowercase())).wrapping_mul(0x0100_0193);
         }
         let ideograph = ('\u{3040}'..='\u{9fff}').contains(&c);
         if (!known || ideograph) && hash != BASIS {
-            each(mix(hash));
+            each(mix(hash), &text[start..if known { at + c.len_utf8() } else { at }]);
             hash = BASIS;
         }
     }
     if hash != BASIS {
-        each(mix(hash));
+        each(mix(hash), &text[start..]);
     }
 }
 
-fn mix(hash: u32) -> u32 {
+/// The hashes of a text's words.
+pub fn hashes(text: &str) -> impl Iterator<Item = u32> {
+    let mut found = Vec::new();
+    each(text, |hash, _| found.push(hash));
+    found.into_iter()
+}
+
+/// The hash of a text, word by word.
+pub fn fold(hash: u32, word: u32) -> u32 {
+    hash.rotate_left(5).wrapping_add(word).wrapping_mul(0x9E37_79B1)
+}
+
+/// Spreads a hash over all its bits.
+pub fn mix(hash: u32) -> u32 {
     let hash = (hash ^ hash >> 16).wrapping_mul(0x7FEB_352D);
     hash ^ hash >> 15
 }
 
-fn pair(first: u32, second: u32) -> u32 {
+/// The hash of two words in a row.
+pub fn pair(first: u32, second: u32) -> u32 {
     mix(first.rotate_left(7) ^ second)
 }
 
@@ -120,10 +138,10 @@ impl Said {
             body_bytes: body.len(),
             description_bytes: description.len(),
         };
-        words(&title, |word| said.title.insert(word));
-        words(&description, |word| said.description.insert(word));
+        each(&title, |word, _| said.title.insert(word));
+        each(&description, |word, _| said.description.insert(word));
         let mut last = 0;
-        words(&body, |word| {
+        each(&body, |word, _| {
             said.body.insert(pair(last, word));
             last = word;
         });
@@ -205,22 +223,28 @@ pub struct Words {
     /// Its words, as hashed.
     pub number: u32,
     /// Words that the title has.
-    pub in_title: u32,
+    pub in_title: u16,
     /// Words that the description has.
-    pub in_description: u32,
+    pub in_description: u16,
     /// Pairs of words that a text in JSON-LD has.
-    pub in_body: u32,
+    pub in_body: u16,
     /// How many blocks have the same text, itself among them.
     pub same: u32,
     /// How often the same text came before.
     pub before: u32,
+    /// What its words weigh.
+    pub weight: Weight,
     hash: u32,
 }
 
-/// Looks at the words of every block.
-pub fn look(dom: &Dom, page: &Blocks, said: &Said) -> Vec<Words> {
+fn count(number: &mut u16, is: bool) {
+    *number = number.saturating_add(u16::from(is));
+}
+
+/// Looks at the words of every block, and tells which types of page they speak for.
+pub fn look(dom: &Dom, page: &Blocks, said: &Said, lexicon: &Lexicon) -> (Vec<Words>, Types) {
     let mut found: Vec<Words> = vec![Words::default(); page.blocks.len()];
-    let mut beginning = String::new();
+    let (mut beginning, mut seen) = (String::new(), Vec::new());
     for (at, block) in page.blocks.iter().enumerate() {
         let words_of = &mut found[at];
         beginning.clear();
@@ -238,15 +262,17 @@ pub fn look(dom: &Dom, page: &Blocks, said: &Said) -> Vec<Words> {
                 }
                 beginning.push_str(&start[..end]);
             }
-            words(text, |word| {
+            each(text, |word, _| {
+                lexicon.add(&mut words_of.weight, &mut seen, words_of.number, word, last);
                 words_of.number += 1;
-                words_of.in_title += u32::from(said.title.has(word));
-                words_of.in_description += u32::from(said.description.has(word));
-                words_of.in_body += u32::from(said.body.has(pair(last, word)));
-                words_of.hash = words_of.hash.rotate_left(5).wrapping_add(word).wrapping_mul(0x9E37_79B1);
+                count(&mut words_of.in_title, said.title.has(word));
+                count(&mut words_of.in_description, said.description.has(word));
+                count(&mut words_of.in_body, said.body.has(pair(last, word)));
+                words_of.hash = fold(words_of.hash, word);
                 last = word;
             });
         }
+        lexicon.add_whole(&mut words_of.weight, words_of.number, words_of.hash);
         words_of.cues = cues::cues(&beginning);
     }
     let mut order: Vec<(u32, u32)> =
@@ -261,7 +287,8 @@ pub fn look(dom: &Dom, page: &Blocks, said: &Said) -> Vec<Words> {
         }
         start += length;
     }
-    found
+    lexicon.add_names(dom, page, &mut found);
+    (found, lexicon.types(seen))
 }
 
 #[cfg(test)]
@@ -284,7 +311,7 @@ mod tests {
         let html = "<title>Old mills</title><p>Mills<p>old mills<p>Something else<p>old mills";
         let dom = Dom::parse(html, &Limits::default()).expect("small");
         let page = Blocks::of(&dom);
-        let found = look(&dom, &page, &Said::of(&dom));
+        let (found, _) = look(&dom, &page, &Said::of(&dom), &Lexicon::default());
         assert_eq!(found.iter().map(|words| words.in_title).collect::<Vec<_>>(), [1, 2, 0, 2]);
         assert_eq!(found.iter().map(|words| words.before).collect::<Vec<_>>(), [0, 0, 0, 1]);
         assert_eq!(found.iter().map(|words| words.same).collect::<Vec<_>>(), [1, 2, 1, 2]);

@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use clap::Args;
 
+use gristmill_train::bench;
 use gristmill_train::config::RunConfig;
 use gristmill_train::optimizer::Place;
-use gristmill_train::{bench, device};
 
 use super::options::DeviceArgs;
 
@@ -27,7 +27,7 @@ pub struct Arguments {
 
 pub fn run(args: &Arguments) -> Result<()> {
     ensure!(args.steps >= 1, "--steps 0: nothing to time");
-    let device = device::open(&args.device.device)?;
+    let device = args.device.open()?;
     print_speed(&mut std::io::stdout().lock(), &bench_config(&args.set)?, args.steps, args.peak, device)
 }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use gristmill_train::device;
 use gristmill_train::step::token_tensor;
 
 use super::options::{DeviceArgs, open_checkpoint};
@@ -24,7 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(args: &Arguments) -> Result<()> {
-    let (device, _) = device::open(&args.device.device)?;
+    let (device, _) = args.device.open()?;
     let (model, weights) = open_checkpoint(&args.checkpoint)?.model(&device)?;
     let (n, context) = (args.ids.len(), model.config.context);
     ensure!(n <= context, "{n} token ids, and the model reads at most {context} (model.context)");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use burn::tensor::Device;
 use clap::Args;
 use gristmill_tokenizer::Tokenizer;
 use serde::Serialize;
@@ -10,13 +11,25 @@ use serde::Serialize;
 use gristmill_train::checkpoint::Checkpoint;
 use gristmill_train::config::SampleConfig;
 use gristmill_train::model::{Model, Weights};
+use gristmill_train::optimizer::Place;
 use gristmill_train::{checkpoint, device, pretrain};
 
 #[derive(Args)]
 pub struct DeviceArgs {
-    /// Where to compute: cpu, wgpu or cuda:N.
+    /// Where to compute: cpu, wgpu, cuda:N, or auto for the first card that answers, else the CPU.
     #[arg(long, default_value = "cpu")]
     pub device: String,
+}
+
+impl DeviceArgs {
+    /// Opens the device, and says which one it is where that was left open.
+    pub fn open(&self) -> Result<(Device, Place)> {
+        let name = device::resolve(&self.device);
+        if name != self.device {
+            eprintln!("device: {name}");
+        }
+        device::open(name)
+    }
 }
 
 #[derive(Args)]
@@ -81,7 +94,7 @@ pub struct Opened {
 impl Opened {
     /// As [`open_checkpoint`], with the weights on a device.
     pub fn at(path: &Path, device: &DeviceArgs) -> Result<Self> {
-        let (device, _) = device::open(&device.device)?;
+        let (device, _) = device.open()?;
         let checkpoint = open_checkpoint(path)?;
         let tokenizer = checkpoint.tokenizer()?;
         let (model, weights) = checkpoint.model(&device)?;

@@ -13,7 +13,7 @@ use gristmill_train::checkpoint::DataIdentity;
 use gristmill_train::config::RunConfig;
 use gristmill_train::loader::TokenSource as _;
 use gristmill_train::pretrain::{Pretraining, pretrain, pretrain_among};
-use gristmill_train::{device, shards};
+use gristmill_train::shards;
 
 use super::options::DeviceArgs;
 use super::processes::{ProcessArgs, Started};
@@ -47,7 +47,7 @@ pub struct Arguments {
 pub fn run(args: &Arguments) -> Result<()> {
     let config = RunConfig::load(&args.config, &args.set)?;
     let (rendezvous, started) = args.processes.rendezvous()?.unzip();
-    let (device, place) = device::open(&args.device.device)?;
+    let (device, place) = args.device.open()?;
     let tokenizer_json = std::fs::read(&args.tokenizer)
         .with_context(|| format!("cannot read the tokenizer `{}`", args.tokenizer.display()))?;
     let tokenizer = Tokenizer::from_json(&tokenizer_json)

@@ -21,7 +21,7 @@ pub struct Arguments {
 }
 
 pub fn run(args: &Arguments) -> Result<()> {
-    let (device, place) = device::open(&args.device.device)?;
+    let (device, place) = args.device.open()?;
     let (reference, _) = device::open("cpu")?;
     let mut out = std::io::stdout().lock();
     for comparison in selftest::run(&device, place, &reference)? {

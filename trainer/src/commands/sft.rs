@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 
 use gristmill_train::config::FineTuneConfig;
+use gristmill_train::conversations;
 use gristmill_train::sft::{FineTuning, sft};
-use gristmill_train::{conversations, device};
 
 use super::eval_chat::print_validity;
 use super::options::{DeviceArgs, open_checkpoint};
@@ -39,7 +39,7 @@ pub struct Arguments {
 
 pub fn run(args: &Arguments) -> Result<()> {
     let config = FineTuneConfig::load(&args.config, &args.set)?;
-    let (device, place) = device::open(&args.device.device)?;
+    let (device, place) = args.device.open()?;
     let base = open_checkpoint(&args.base)?;
     let tokenizer = base.tokenizer()?;
     let context = base.state.config.model.context;
