@@ -10,13 +10,14 @@ use std::sync::LazyLock;
 
 use super::blocks::Blocks;
 use super::dom::{AttributeName, Dom, NONE, Tag};
+use super::page_type::PageType;
 use super::words::{self, Words};
 use crate::hashing::FastHash;
 
 /// Words of a block's beginning that are weighed.
-pub const BEGINNING: u32 = 12;
+const BEGINNING: u32 = 12;
 /// A text of at most so many words is weighed as one, too.
-pub const SHORT: u32 = 4;
+const SHORT: u32 = 4;
 /// By how often a word was seen: twice the binary logarithm of one more, rounded.
 const LEVELS: [f32; 14] = [0.0, 2.0, 3.0, 4.0, 5.0, 5.0, 6.0, 6.0, 6.0, 7.0, 7.0, 7.0, 7.0, 8.0];
 /// Bytes of an attribute that are read: generated names can be endless.
@@ -73,8 +74,8 @@ pub struct Lexicon {
     bias: Types,
 }
 
-/// How much speaks for each type of page, in the order of [`PageType::ALL`](super::PageType::ALL).
-pub type Types = [f32; 7];
+/// How much speaks for each type of page, in the order of [`PageType::ALL`].
+pub type Types = [f32; PageType::ALL.len()];
 
 /// The weights of a word of texts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -320,11 +321,10 @@ fn each_word(name: &str, mut each: impl FnMut(&str)) {
     }
 }
 
+/// As [`words::each`] hashes a word, for letters alone.
 fn name_hash(word: &str) -> u32 {
-    let hash = word.bytes().fold(0x811C_9DC5_u32, |hash, byte| {
-        (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
-    });
-    words::mix(hash)
+    let letters = word.bytes().map(|byte| byte.to_ascii_lowercase().into());
+    words::mix(letters.fold(words::BASIS, words::step))
 }
 
 #[cfg(test)]

@@ -35,9 +35,17 @@ impl Set {
     }
 }
 
+/// Where the hash of a word begins.
+pub const BASIS: u32 = 0x811C_9DC5;
+
+/// The hash of a word, one letter further (FNV-1a over code points); [`mix`] ends it.
+#[inline]
+pub fn step(hash: u32, letter: u32) -> u32 {
+    (hash ^ letter).wrapping_mul(0x0100_0193)
+}
+
 /// Calls `each` with every word and its hash: runs of letters and digits, lower case; every ideograph is one.
 pub fn each(text: &str, mut each: impl FnMut(u32, &str)) {
-    const BASIS: u32 = 0x811C_9DC5;
     let (mut hash, mut start) = (BASIS, 0);
     for (at, c) in text.char_indices() {
         let known = if c.is_ascii() { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
@@ -45,7 +53,7 @@ pub fn each(text: &str, mut each: impl FnMut(u32, &str)) {
             if hash == BASIS {
                 start = at;
             }
-            hash = (hash ^ u32::from(c.to_ascii_lowercase())).wrapping_mul(0x0100_0193);
+            hash = step(hash, c.to_ascii_lowercase().into());
         }
         let ideograph = ('\u{3040}'..='\u{9fff}').contains(&c);
         if (!known || ideograph) && hash != BASIS {
