@@ -20,11 +20,14 @@ import scipy.sparse
 
 SETS = ["wcxb_dev", "scrapinghub", "magic_article", "magic_forum", "mozilla"]
 TYPES = ["article", "collection", "documentation", "forum", "listing", "product", "service"]
-# Shallow trees: eight blocks go through one together and wait for the one that goes deepest.
-BLOCKS = dict(objective="cross_entropy", num_leaves=64, max_depth=9, learning_rate=0.1, min_data_in_leaf=100, feature_fraction=0.3,
+# Trees of six steps for every block.
+BLOCKS = dict(objective="cross_entropy", num_leaves=64, max_depth=6, learning_rate=0.1, min_data_in_leaf=100, feature_fraction=0.3,
               bagging_fraction=0.7, bagging_freq=1, lambda_l2=5.0, max_bin=63)
 # Two forests of other seeds, whose mean is taken: alone each depends on luck where a page is doubtful.
-BLOCK_TREES, BLOCK_SEEDS = 170, (1, 2)
+BLOCK_TREES, BLOCK_SEEDS = 250, (1, 2)
+# Trees of each forest that judge every block; if their sum is SURE, it is not asked further, and all would have it grow so much:
+# `FIRST`, `SURE` and `GROWTH` in content.rs.
+FIRST, SURE, GROWTH = 50, 2.0, 1.4
 PAGES = dict(objective="multiclass", num_class=len(TYPES), num_leaves=6, learning_rate=0.1, min_data_in_leaf=10,
              feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1, lambda_l2=3.0, max_bin=63)
 PAGE_TREES = 60
@@ -251,8 +254,14 @@ def learn_types(levels, kinds):
     return v
 
 
-def mean(models, rows):
-    return np.mean([model.predict(rows, raw_score=True) for model in models], axis=0)
+def mean(models, rows, trees=None):
+    return np.mean([model.predict(rows, raw_score=True, num_iteration=trees) for model in models], axis=0)
+
+
+def sums(models, rows):
+    """What content.rs makes of rows: few trees for those that they are sure of."""
+    first = mean(models, rows, FIRST)
+    return np.where(np.abs(first) > SURE, GROWTH * first, mean(models, rows))
 
 
 def shares(levels, types, trees):
@@ -364,8 +373,8 @@ def weights(p):
 # ---- models as text ----
 
 def write(models, outputs, path):
-    """The models' mean. One line a tree: nodes in pre-order, `feature:threshold` (left when <=) followed by both branches, or
-    `=value`."""
+    """The models' mean, a tree of each in turn. One line a tree: nodes in pre-order, `feature:threshold` (left when <=) followed by
+    both branches, or `=value`."""
     def number(threshold):
         # The largest single that is not above it: singles compare with both alike.
         single = np.float32(threshold)
@@ -380,10 +389,11 @@ def write(models, outputs, path):
             walk(node["left_child"], out); walk(node["right_child"], out)
     with open(path, "w") as f:
         f.write(f"features {models[0].num_feature()} outputs {outputs}\n")
-        for tree in (tree for model in models for tree in model.dump_model()["tree_info"]):
-            out = []
-            walk(tree["tree_structure"], out)
-            f.write(" ".join(out) + "\n")
+        for trees in zip(*(model.dump_model()["tree_info"] for model in models)):
+            for tree in trees:
+                out = []
+                walk(tree["tree_structure"], out)
+                f.write(" ".join(out) + "\n")
 
 
 def read(path):
@@ -475,7 +485,7 @@ def main():
         print(f"fold {k}: {time.time() - start:.0f} s", file=sys.stderr, flush=True)
         if k is None:
             return [model.model_to_string() for model in models], x[::50]
-        return mean(models, x[fold == k]), found
+        return sums(models, x[fold == k]), found
 
     global work
     work = learn

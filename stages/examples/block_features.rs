@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufWriter, Write};
 use gristmill_stages::html::blocks::Blocks;
 use gristmill_stages::html::content;
 use gristmill_stages::html::dom::{Dom, Limits, Tag};
-use gristmill_stages::html::features::Features;
+use gristmill_stages::html::features::{Features, LENGTH};
 use gristmill_stages::html::lexicon::{LEXICON, tokens};
 use gristmill_stages::html::model::BLOCKS;
 use gristmill_stages::html::sections::{heading, sections};
@@ -38,7 +38,7 @@ fn main() -> io::Result<()> {
         for at in 0..page.blocks.len() {
             features.fill(at, &mut numbers);
             sums.push(BLOCKS.sum(&numbers));
-            put(&mut files[0], &numbers)?;
+            put(&mut files[0], &numbers[..LENGTH])?;
         }
         put(&mut files[1], &features.page_row())?;
         let mut texts = vec![String::new(); page.blocks.len()];

@@ -58,7 +58,7 @@ fn default_max_bytes() -> usize {
 
 impl StageConfig for ExtractText {
     const KIND: &'static str = "extract_text";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const SHAPE: Shape = Shape::Map;
     const REASONS: &'static [Reason] = &[NO_TEXT];
 

@@ -1,6 +1,6 @@
 //! The extractor: a page in, its text and title out. Pure, deterministic, and bounded for any input.
 
-use super::content;
+use super::content::{self, Kept};
 use super::dom::{Dom, Limits, TooMuch};
 use super::page_type::PageType;
 use super::render::{self, Format};
@@ -46,7 +46,8 @@ pub fn extract(html: &str, options: &Options) -> Extracted {
     match Dom::parse(html, &options.limits) {
         Ok(dom) => {
             let content = content::choose(&dom);
-            let hidden = (content.chars < LITTLE).then(|| hidden_text(&dom, content.chars)).flatten();
+            let bare = content.chars < LITTLE || content.confidence < HOPELESS;
+            let hidden = bare.then(|| hidden_text(&dom, content.chars, options)).flatten();
             Extracted {
                 text: hidden.unwrap_or_else(|| render::render(&dom, &content.kept, options.format)),
                 title: render::title(&dom),
@@ -67,13 +68,21 @@ pub fn extract(html: &str, options: &Options) -> Extracted {
 
 /// Fewer visible characters than this are a frame that a script fills.
 const LITTLE: u32 = 600;
+/// A choice that promises less word F1 than this has found no content.
+const HOPELESS: f32 = 0.2;
 
-/// The article that a page without visible text carries for machines, if it is several times as long as what it shows.
-fn hidden_text(dom: &Dom, shown: u32) -> Option<String> {
-    let body = words::article_body(dom);
-    let lines = body.lines().map(render::strip).filter(|line| !line.is_empty());
-    let text = lines.collect::<Vec<_>>().join("\n");
-    (text.len() > 4 * shown as usize && text.len() > LITTLE as usize / 2).then_some(text)
+/// The text that a page without visible content carries for machines, if it is several times as long as what it shows: its article,
+/// or else what else describes it (a guide's steps, a product, a question and its answers).
+fn hidden_text(dom: &Dom, shown: u32, options: &Options) -> Option<String> {
+    let all: [&[&str]; 2] = [&["\"articleBody\""], &["\"description\"", "\"text\"", "\"reviewBody\""]];
+    all.into_iter().find_map(|keys| {
+        let html = words::linked_texts(dom, keys);
+        let text = match Dom::parse(&html, &options.limits) {
+            Ok(hidden) => render::render(&hidden, &Kept::all(&hidden), options.format),
+            Err(_) => render::strip(&html),
+        };
+        (text.len() > 4 * shown as usize && text.len() > LITTLE as usize / 2).then_some(text)
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +121,19 @@ mod tests {
         let shown =
             format!("{html}<article><p>{}</p></article>", "Shown words win, as they should. ".repeat(40));
         assert!(!text(&shown).contains("long enough"));
+    }
+
+    #[test]
+    fn a_guide_that_is_there_for_machines_alone_is_read() {
+        let step =
+            "Measure the table, add what shall hang down, and <a href=/cut>cut</a> the cloth. ".repeat(5);
+        let html = format!(
+            "<script type=application/ld+json>{{\"description\":\"A house\"}}</script><p>Loading<script type=application/ld+json>\
+             {{\"@type\":\"HowTo\",\"description\":\"<p>A round\\ncloth</p>\",\"step\":[{{\"text\":\"{step}\"}},{{\"text\":\"Sew it.\\nIron it.\"}}]}}\
+             </script>"
+        );
+        let step = step.trim().replace("<a href=/cut>", "").replace("</a>", "");
+        assert_eq!(text(&html), format!("A round cloth\n{step}\nSew it.\nIron it."));
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub const LENGTH: usize = TYPES + PageType::ALL.len();
 /// Length of a page's row.
 pub const PAGE_LENGTH: usize = OWN - PAGE;
 
-/// A row.
-pub type Row = [f32; LENGTH];
+/// A row, in room that is a power of two; what is beyond [`LENGTH`] is 0.
+pub type Row = [f32; LENGTH.next_power_of_two()];
 
 /// Everything that rows are made of.
 pub struct Features<'a> {
@@ -112,9 +112,9 @@ impl<'a> Features<'a> {
 
     /// A row with what is the same for every block.
     pub fn blank(&self) -> Row {
-        let mut row = [0.0; LENGTH];
+        let mut row = [0.0; LENGTH.next_power_of_two()];
         row[PAGE..OWN].copy_from_slice(&self.page_row());
-        row[TYPES..].copy_from_slice(&self.judged.shares);
+        row[TYPES..LENGTH].copy_from_slice(&self.judged.shares);
         row
     }
 

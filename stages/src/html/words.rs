@@ -129,11 +129,10 @@ impl Said {
                 Tag::Script if dom.attribute(id, AttributeName::Type) == Some("application/ld+json") => {
                     for inner in id + 1..dom.nodes[id as usize].end {
                         let json = dom.text(inner);
-                        strings(json, "\"articleBody\"", &mut body);
-                        strings(json, "\"text\"", &mut body);
-                        strings(json, "\"description\"", &mut body);
-                        strings(json, "\"reviewBody\"", &mut body);
-                        strings(json, "\"headline\"", &mut title);
+                        for key in ["\"articleBody\"", "\"text\"", "\"description\"", "\"reviewBody\""] {
+                            strings(json, key, |text| body.extend([" ", text]));
+                        }
+                        strings(json, "\"headline\"", |text| title.extend([" ", text]));
                     }
                 }
                 _ => {}
@@ -157,15 +156,30 @@ impl Said {
     }
 }
 
-/// The longest `articleBody` of a page's JSON-LD; empty if it has none.
-pub fn article_body(dom: &Dom) -> String {
+/// Bytes of texts of JSON-LD that are read as a page's content: a page is no library.
+const MOST_LINKED: usize = 1 << 20;
+
+/// The texts that one script of JSON-LD has under some keys, as markup, key by key: those of the script with the most; empty if
+/// there are none.
+pub fn linked_texts(dom: &Dom, keys: &[&str]) -> String {
     let mut longest = String::new();
     for id in 0..dom.nodes.len() as u32 {
         if dom.nodes[id as usize].tag == Tag::Script
             && dom.attribute(id, AttributeName::Type) == Some("application/ld+json")
         {
+            let json = dom.inner_text(id);
             let mut found = String::new();
-            strings(&dom.inner_text(id), "\"articleBody\"", &mut found);
+            for key in keys {
+                strings(&json, key, |text| {
+                    if found.len() + text.len() > MOST_LINKED {
+                        return;
+                    }
+                    // Lines of plain text are its paragraphs; markup has its own.
+                    let line = if text.contains("</") { "\n" } else { "<p>" };
+                    found.push_str("<p>");
+                    found.push_str(&text.replace('\n', line));
+                });
+            }
             if found.len() > longest.len() {
                 longest = found;
             }
@@ -174,17 +188,19 @@ pub fn article_body(dom: &Dom) -> String {
     longest
 }
 
-/// Appends the string values of a key of JSON, escapes undone, each after a space.
-pub fn strings(json: &str, key: &str, out: &mut String) {
-    let mut rest = json;
+/// Calls `each` with the string values of a key of JSON, escapes undone. The key comes with its quotes. JSON that is not well
+/// formed gives what can be told.
+pub fn strings(json: &str, key: &str, mut each: impl FnMut(&str)) {
+    let (mut rest, mut text) = (json, String::new());
     while let Some(at) = memchr::memmem::find(rest.as_bytes(), key.as_bytes()) {
         rest = rest[at + key.len()..].trim_start();
         let Some(value) = rest.strip_prefix(':').map(str::trim_start).and_then(|rest| rest.strip_prefix('"'))
         else {
             continue;
         };
-        out.push(' ');
-        rest = unescape(value, out);
+        text.clear();
+        rest = unescape(value, &mut text);
+        each(&text);
     }
 }
 
@@ -306,11 +322,12 @@ mod tests {
 
     #[test]
     fn strings_of_json_are_read_without_a_parser() {
-        let mut out = String::new();
-        strings(r#"{"text": "a \"b\"\n\u00e9\ud83d\ude00", "text" : 3, "text":"c"#, "\"text\"", &mut out);
-        assert_eq!(out, " a \"b\"\né😀 c");
+        let mut out = Vec::new();
+        let json = r#"{"text": "a \"b\"\n\u00e9\ud83d\ude00", "text" : 3, "text":"c"#;
+        strings(json, "\"text\"", |text| out.push(text.to_owned()));
+        assert_eq!(out, ["a \"b\"\né😀", "c"]);
         for broken in [r#""text":"\u12"#, r#""text":"\"#, r#""text":"\ud800\u0041""#, r#""text""#] {
-            strings(broken, "\"text\"", &mut out);
+            strings(broken, "\"text\"", |_| ());
         }
     }
 

@@ -16,6 +16,21 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("200,000 p of one letter", format!("text{}", many(200_000, "<p>x"))),
         ("a 5 MB attribute", format!("<p data-x=\"{}\">some text", many(5_000_000, "x"))),
         ("50 MB of script", format!("<script>{}</script><p>some text", many(4_600_000, "var x = 1;\n"))),
+        // What is read where a page shows nothing.
+        (
+            "20,000 texts for machines",
+            format!(
+                "<script type=application/ld+json>[{}]</script>",
+                numbered(20_000, &|n| format!("{{\"text\":\"<b id={n}><p>text\"}},"))
+            ),
+        ),
+        (
+            "5 MB for machines",
+            format!(
+                "<script type=application/ld+json>{}</script>",
+                many(200_000, "\"text\":\"<p>some text\",\n")
+            ),
+        ),
         // Attributes.
         ("a 5 MB class", format!("<p class=\"{}\">some text", many(2_500_000, "x "))),
         ("a million equal classes", format!("<p class=\"{}\">some text", many(1_000_000, "nav "))),
