@@ -26,7 +26,8 @@ pub enum TextFormat {
 }
 
 /// Finds the main content of HTML pages and writes it as text, without navigation, advertisements, comments and
-/// other boilerplate. Reads `html`; writes `text`, `title` and `extraction`; drops `html`.
+/// other boilerplate. A page that a script fills gives the texts that it carries as JSON-LD, where they are several times as
+/// long as what it shows. Reads `html`; writes `text`, `title` and `extraction`; drops `html`.
 ///
 /// `extraction` is `content`, or says why a page's markup was given up, because it costs more than a page may: such a
 /// page keeps all its text, tags cut out. `text_only_bytes`: longer than `max_bytes`. `text_only_nodes`: more than
