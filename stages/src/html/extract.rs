@@ -124,6 +124,16 @@ mod tests {
     }
 
     #[test]
+    fn an_endless_article_for_machines_keeps_its_beginning() {
+        let html = format!(
+            "<script type=application/ld+json>{{\"articleBody\":\"Beginning. {}\"}}</script>",
+            "Wörter. ".repeat(200_000)
+        );
+        let text = text(&html);
+        assert!(text.starts_with("Beginning. Wörter.") && text.len() > 1_000_000, "{}", text.len());
+    }
+
+    #[test]
     fn a_guide_that_is_there_for_machines_alone_is_read() {
         let step =
             "Measure the table, add what shall hang down, and <a href=/cut>cut</a> the cloth. ".repeat(5);

@@ -171,9 +171,11 @@ pub fn linked_texts(dom: &Dom, keys: &[&str]) -> String {
             let mut found = String::new();
             for key in keys {
                 strings(&json, key, |text| {
-                    if found.len() + text.len() > MOST_LINKED {
+                    let room = MOST_LINKED.saturating_sub(found.len());
+                    if room == 0 {
                         return;
                     }
+                    let text = &text[..text.floor_char_boundary(room)];
                     // Lines of plain text are its paragraphs; markup has its own.
                     let line = if text.contains("</") { "\n" } else { "<p>" };
                     found.push_str("<p>");
