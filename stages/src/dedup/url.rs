@@ -90,7 +90,9 @@ pub fn canonical_url(url: &str) -> String {
 
 /// Without each `www.` that has a host with a dot behind it.
 fn push_host(host: &str, out: &mut String) {
-    let host = normalised(host);
+    // Escapes may hide capitals; in lower case, the digits of those that stay are small.
+    let host = normalised(host).to_ascii_lowercase();
+    let host = normalised(&host);
     let mut host = host.trim_end_matches('.');
     while let Some(rest) = host.strip_prefix("www.").filter(|rest| rest.contains('.')) {
         host = rest;
@@ -104,7 +106,7 @@ fn push_host(host: &str, out: &mut String) {
 }
 
 fn push_port(authority: &str, scheme: &str, out: &mut String) {
-    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
+    let host_and_port = authority.trim().rsplit('@').next().unwrap_or_default();
     let behind = match host_and_port.rfind(']') {
         Some(end) => &host_and_port[end + 1..],
         None if host_and_port.starts_with('[') => return, // a bracket that is never closed: all of it is the host
@@ -228,6 +230,7 @@ mod tests {
             ("http://www.www.example.com/", "example.com"),
             ("http://www.com/", "www.com"),
             ("http://[:!", "[:!"),
+            ("http:// [:A", "[:a"),
             ("http://[2001:DB8:0::1]:8080/a", "[2001:db8::1]:8080/a"),
             ("http://[2001:db8::1]:80/a", "[2001:db8::1]/a"),
             ("http://example.com/?", "example.com"),
@@ -259,6 +262,7 @@ mod tests {
             (" not an address ", "not an address"),
             ("urn:isbn:0", "urn:isbn:0"),
             ("http://www. x%2E:", "www.%20x"),
+            ("http://%%4aX%c3%bc/", "%25jx%C3%BC"),
             ("http://", ""),
             ("", ""),
         ];
