@@ -1,4 +1,4 @@
-//! A fast hasher for sets of strings that never leave the process.
+//! Fast hashers for sets and maps that never leave the process.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -21,6 +21,30 @@ impl Hasher for StringHasher {
     #[inline]
     fn write_u8(&mut self, byte: u8) {
         self.0 = self.0.rotate_left(23) ^ u64::from(byte);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Maps whose keys are hashes of their own, which need no better one.
+pub type HashOfHash = BuildHasherDefault<HashHasher>;
+
+/// Spreads the last number that is written over all bits.
+#[derive(Default)]
+pub struct HashHasher(u64);
+
+impl Hasher for HashHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    #[inline]
+    fn write_u32(&mut self, hash: u32) {
+        self.0 = u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 
     #[inline]

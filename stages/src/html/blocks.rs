@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use super::classes::{self, Mask};
 use super::dom::{AttributeName, Dom, NONE, Node, Tag};
+use super::lexicon::{LEXICON, Lexicon, NameWeights, add_names};
+use super::words;
 use crate::hashing::FastHash;
 
 /// Inside `<article>`.
@@ -81,7 +83,22 @@ impl Counts {
     fn of(text: &str, linked: bool) -> Self {
         let mut counts = Self::default();
         let mut in_word = false;
-        for c in text.chars() {
+        let mut rest = text.as_bytes();
+        let mut ascii = [0_u32; ASCII_COUNTS];
+        while let Some((&byte, behind)) = rest.split_first() {
+            if byte.is_ascii() {
+                let adds = &ASCII[usize::from(byte)];
+                counts.words += adds[0] & u32::from(!in_word);
+                in_word = adds[0] == 1;
+                for (sum, add) in ascii.iter_mut().zip(adds) {
+                    *sum = sum.wrapping_add(*add);
+                }
+                rest = behind;
+                continue;
+            }
+            let at = text.len() - rest.len();
+            let c = text[at..].chars().next().expect("a letter begins here");
+            rest = &rest[c.len_utf8()..];
             if c.is_whitespace() {
                 in_word = false;
                 continue;
@@ -94,19 +111,48 @@ impl Counts {
             }
             in_word = !ideograph;
             match c {
-                ',' | '、' | '，' | '،' => counts.commas += 1,
-                '.' | '!' | '?' | '。' | '！' | '？' | '۔' | '।' => counts.stops += 1,
-                '0'..='9' => counts.digits += 1,
+                '、' | '，' | '،' => counts.commas += 1,
+                '。' | '！' | '？' | '۔' | '।' => counts.stops += 1,
                 _ if c.is_uppercase() => counts.capitals += 1,
                 _ => {}
             }
         }
+        let [chars, commas, stops, digits, capitals, ..] = ascii;
+        counts.chars += chars;
+        counts.commas += commas;
+        counts.stops += stops;
+        counts.digits += digits;
+        counts.capitals += capitals;
         if linked {
             counts.link_chars = counts.chars;
         }
         counts
     }
 }
+
+/// Room for characters, commas, stops, digits and capitals: as much as is added at once.
+const ASCII_COUNTS: usize = 8;
+
+/// What every ASCII character adds to them.
+static ASCII: [[u32; ASCII_COUNTS]; 128] = {
+    let mut all = [[0; ASCII_COUNTS]; 128];
+    let mut code = 0;
+    while code < 128 {
+        let c = code as u8 as char;
+        all[code] = [
+            !matches!(c, ' ' | '\t'..='\r') as u32,
+            matches!(c, ',') as u32,
+            matches!(c, '.' | '!' | '?') as u32,
+            c.is_ascii_digit() as u32,
+            c.is_ascii_uppercase() as u32,
+            0,
+            0,
+            0,
+        ];
+        code += 1;
+    }
+    all
+};
 
 /// A run of text between the boundaries of block elements.
 #[derive(Clone, Debug)]
@@ -123,6 +169,12 @@ pub struct Block {
     pub around: Mask,
     /// Hints of the element, its parent and its grandparent alone.
     pub near: Mask,
+    /// What the names around it weigh, by [`Field::Own`], [`Field::Near`] and [`Field::Far`].
+    ///
+    /// [`Field::Own`]: super::lexicon::Field::Own
+    /// [`Field::Near`]: super::lexicon::Field::Near
+    /// [`Field::Far`]: super::lexicon::Field::Far
+    pub names: NameWeights,
     /// What the text holds.
     pub counts: Counts,
     /// Whether the text ends like a sentence.
@@ -144,45 +196,56 @@ pub struct Blocks {
     pub look: Vec<u32>,
 }
 
+/// An element around the text that the pass has come to.
+struct Open {
+    end: u32,
+    node: u32,
+    tag: Tag,
+    /// Its hints.
+    own: Mask,
+    /// Hints and tags of it and all its ancestors below `<body>`.
+    around: Mask,
+    /// What its names weigh as its own, as those of one or two elements above, and with all above it as further up.
+    names: NameWeights,
+    /// The innermost block element, by its place among those that are open.
+    block: usize,
+}
+
 impl Blocks {
     /// Cuts a page into blocks.
     pub fn of(dom: &Dom) -> Self {
+        Self::with(dom, &LEXICON)
+    }
+
+    /// The same with other weights.
+    pub fn with(dom: &Dom, lexicon: &Lexicon) -> Self {
         let total = dom.nodes.len();
         let mut page =
             Self { blocks: Vec::new(), block_of: vec![NONE; total], page: 0, look: vec![0; total] };
-        let mut around: Vec<Mask> = vec![0; total];
-        let mut own: Vec<Mask> = vec![0; total];
-        let mut depth: Vec<u32> = vec![0; total];
-        let mut known = Known::default();
-        // The innermost block element of every node; a new block begins wherever it changes or a boundary was passed.
-        let mut block_node: Vec<u32> = vec![0; total];
+        let mut classes = Classes { known: HashMap::default(), lexicon };
+        let mut open: Vec<Open> = Vec::new();
+        // A new block begins wherever the innermost block element changes or a boundary was passed.
         let mut boundary = true;
-        let mut open_until: Vec<u32> = Vec::new();
         let mut id = 0;
         while id < total {
-            while open_until.last().is_some_and(|&end| end as usize <= id) {
-                open_until.pop();
-                boundary = true;
+            while let Some(closed) = open.pop_if(|element| element.end as usize <= id) {
+                boundary |= closed.tag.is_block();
             }
             let node = dom.nodes[id];
-            let parent = node.parent;
-            let (inherited, parent_block) = if parent == NONE {
-                (0, 0)
-            } else {
-                depth[id] = depth[parent as usize] + 1;
-                (around[parent as usize], block_node[parent as usize])
-            };
+            let above = open.last();
+            let (inherited, block) = above.map_or((0, 0), |above| (above.around, above.block));
             if node.tag == Tag::Text {
                 let text = dom.text(id as u32);
                 let counts = Counts::of(text, inherited & IN_LINK != 0);
                 // A hidden part of a visible block (a formula's second form, a label for machines) is no text of it.
-                let hidden_part = (inherited & !around[parent_block as usize]) & HIDDEN != 0;
+                let outside = open.get(block).map_or(0, |element| element.around);
+                let hidden_part = (inherited & !outside) & HIDDEN != 0;
                 if counts.chars == 0 && !boundary && !hidden_part {
                     // The space between two words in elements of their own is part of what they are part of.
                     page.block_of[id] = (page.blocks.len() - 1) as u32;
                 } else if counts.chars > 0 && !hidden_part {
                     if boundary {
-                        page.begin(dom, id as u32, parent_block, inherited, &own, &depth);
+                        page.begin(id as u32, &open);
                         boundary = false;
                     }
                     let index = page.blocks.len() - 1;
@@ -199,51 +262,50 @@ impl Blocks {
                 continue;
             }
             if is_never_text(dom, id as u32, &node) {
-                if node.tag.is_block() {
-                    boundary = true;
-                }
+                boundary |= node.tag.is_block();
                 id = node.end as usize;
                 continue;
             }
-            let hints = hints(dom, id as u32, &mut known);
-            page.look[id] = look(dom, id as u32, node.tag);
-            if matches!(node.tag, Tag::Html | Tag::Body | Tag::Document) {
+            let mut names = [0, 0, above.map_or(0, |above| above.names[2])];
+            let Element { hints, marks, look } = classes.element(dom, id as u32, &mut names);
+            page.look[id] = look;
+            let (mut own, mut around) = (hints, inherited | hints | marks);
+            if is_page(node.tag) {
                 page.page |= hints;
-            } else {
-                own[id] = hints;
-                around[id] = inherited | hints | tag_mask(dom, id as u32, &node);
+                (own, around) = (0, 0);
             }
-            block_node[id] = parent_block;
+            let mut block = block;
             if node.tag.is_block() {
-                block_node[id] = id as u32;
+                block = open.len();
                 boundary = true;
-                open_until.push(node.end);
             }
+            open.push(Open { end: node.end, node: id as u32, tag: node.tag, own, around, names, block });
             id += 1;
         }
+        // Much is made of every block from here on: no room for more of them is held meanwhile.
+        page.blocks.shrink_to_fit();
         page
     }
 
-    fn begin(&mut self, dom: &Dom, text: u32, node: u32, around: Mask, own: &[Mask], depth: &[u32]) {
-        let mut near = own[node as usize] | own[dom.nodes[text as usize].parent as usize];
-        let mut above = node;
-        for _ in 0..2 {
-            above = dom.nodes[above as usize].parent;
-            if above == NONE {
-                break;
-            }
-            near |= own[above as usize];
-        }
+    /// Begins a block with a text inside the elements that are open.
+    fn begin(&mut self, text: u32, open: &[Open]) {
+        let inner = open.last().expect("every text lies below the root");
+        let at = inner.block;
+        let above = |steps: usize| at.checked_sub(steps).map(|at| &open[at]);
+        let hints = |steps: usize| above(steps).map_or(0, |element| element.own);
+        let names = |steps: usize, field: usize| above(steps).map_or(0, |element| element.names[field]);
+        let inside = if inner.node == open[at].node { 0 } else { inner.names[0] };
         self.blocks.push(Block {
-            node,
-            tag: dom.nodes[node as usize].tag,
+            node: open[at].node,
+            tag: open[at].tag,
             first: text,
             last: text,
-            around,
-            near,
+            around: inner.around,
+            near: inner.own | hints(0) | hints(1) | hints(2),
+            names: [names(0, 0).saturating_add(inside), names(1, 1).saturating_add(names(2, 1)), names(3, 2)],
             counts: Counts::default(),
             ends_sentence: false,
-            depth: depth[node as usize],
+            depth: at as u32,
         });
     }
 }
@@ -288,29 +350,95 @@ fn is_never_text(dom: &Dom, id: u32, node: &Node) -> bool {
     }
 }
 
-/// Hints of the classes seen so far: most of a page's are those of other elements.
-type Known<'a> = HashMap<&'a str, Mask, FastHash>;
-
-fn hints<'a>(dom: &'a Dom, id: u32, known: &mut Known<'a>) -> Mask {
-    let class = dom.attribute(id, AttributeName::Class);
-    let class = class.map_or(0, |class| *known.entry(class).or_insert_with(|| classes::mask(class)));
-    let name = dom.attribute(id, AttributeName::Id).map_or(0, classes::mask);
-    class | name
+/// What an element's attributes say.
+struct Element {
+    hints: Mask,
+    /// What its tag and other attributes than names say.
+    marks: Mask,
+    look: u32,
 }
 
-/// Digits left out, which number what is alike; endless classes say at the front what they are.
-fn look(dom: &Dom, id: u32, tag: Tag) -> u32 {
-    let mut hash = 0x811C_9DC5 ^ tag as u32;
-    for &byte in dom.attribute(id, AttributeName::Class).unwrap_or_default().as_bytes().iter().take(64) {
-        if !byte.is_ascii_digit() {
-            hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        }
+/// What a class attribute says.
+#[derive(Clone, Copy)]
+struct Class {
+    hints: Mask,
+    names: NameWeights,
+    look: u32,
+}
+
+impl Class {
+    const NONE: Self = Self { hints: 0, names: [0; 3], look: words::BASIS };
+
+    fn of(names: &str, lexicon: &Lexicon) -> Self {
+        // Digits left out, which number what is alike; endless classes say at the front what they are.
+        let letters = names.bytes().take(64).filter(|byte| !byte.is_ascii_digit()).map(u32::from);
+        let look = letters.fold(words::BASIS, words::step);
+        Self { hints: classes::mask(names), names: lexicon.names(names), look }
     }
-    hash
 }
 
-fn tag_mask(dom: &Dom, id: u32, node: &Node) -> Mask {
-    let mut mask = match node.tag {
+/// The classes seen so far: most of a page's are those of other elements.
+struct Classes<'a> {
+    known: HashMap<&'a str, Class, FastHash>,
+    lexicon: &'a Lexicon,
+}
+
+impl<'a> Classes<'a> {
+    /// Reads the attributes of an element; adds to `names` what those weigh, unless it is the page itself.
+    fn element(&mut self, dom: &'a Dom, id: u32, names: &mut NameWeights) -> Element {
+        let tag = dom.nodes[id as usize].tag;
+        let (mut class, mut hints, mut marks) = (Class::NONE, 0, 0);
+        let (mut links, mut hidden) = (false, false);
+        let mut add = |weights: NameWeights| {
+            if !is_page(tag) {
+                add_names(names, weights);
+            }
+        };
+        for (name, value) in dom.attributes(id) {
+            match name {
+                AttributeName::Class => {
+                    class = *self.known.entry(value).or_insert_with(|| Class::of(value, self.lexicon));
+                    hints |= class.hints;
+                    add(class.names);
+                }
+                AttributeName::Id => {
+                    hints |= classes::mask(value);
+                    add(self.lexicon.names(value));
+                }
+                AttributeName::Itemprop => {
+                    add(self.lexicon.names(value));
+                    if matches!(
+                        value,
+                        "articleBody" | "reviewBody" | "recipeInstructions" | "mainContentOfPage"
+                    ) {
+                        marks |= IN_MAIN;
+                    }
+                }
+                AttributeName::Role => marks |= role_mask(value),
+                AttributeName::Href => links = true,
+                AttributeName::Hidden => hidden |= value != "until-found",
+                AttributeName::AriaHidden => hidden |= value == "true",
+                AttributeName::Style => hidden |= hides(value),
+                _ => {}
+            }
+        }
+        if tag != Tag::A || links {
+            marks |= tag_mask(tag);
+        }
+        if hidden && !is_formula(dom, id) {
+            marks |= HIDDEN;
+        }
+        Element { hints, marks, look: words::step(class.look, tag as u32) }
+    }
+}
+
+/// What is called something for the whole page.
+fn is_page(tag: Tag) -> bool {
+    matches!(tag, Tag::Html | Tag::Body | Tag::Document)
+}
+
+fn tag_mask(tag: Tag) -> Mask {
+    match tag {
         Tag::Article => IN_ARTICLE,
         Tag::Main => IN_MAIN,
         Tag::Nav => IN_NAV,
@@ -327,40 +455,26 @@ fn tag_mask(dom: &Dom, id: u32, node: &Node) -> Mask {
         Tag::Button | Tag::Label | Tag::Legend => IN_BUTTON,
         Tag::Noscript => IN_NOSCRIPT,
         _ => 0,
-    };
-    if node.tag == Tag::A && dom.attribute(id, AttributeName::Href).is_none() {
-        mask = 0;
     }
-    match dom.attribute(id, AttributeName::Role) {
-        Some("main") => mask |= IN_MAIN,
-        Some("navigation" | "menu" | "menubar") => mask |= IN_NAV,
-        Some("complementary") => mask |= IN_ASIDE,
-        Some("contentinfo") => mask |= IN_FOOTER,
-        Some("banner") => mask |= IN_HEADER,
-        Some("search") => mask |= IN_FORM,
-        Some("dialog" | "alertdialog") => mask |= classes::MODAL,
-        Some("button") => mask |= IN_BUTTON,
-        _ => {}
-    }
-    if let Some("articleBody" | "reviewBody" | "recipeInstructions" | "mainContentOfPage") =
-        dom.attribute(id, AttributeName::Itemprop)
-    {
-        mask |= IN_MAIN;
-    }
-    if is_hidden(dom, id) {
-        mask |= HIDDEN;
-    }
-    mask
 }
 
-/// Whether a browser hides the element, formulas aside: pages hide the readable form of those behind a picture.
-fn is_hidden(dom: &Dom, id: u32) -> bool {
-    let hidden = dom.attribute(id, AttributeName::Hidden).is_some_and(|value| value != "until-found")
-        || dom.attribute(id, AttributeName::AriaHidden) == Some("true")
-        || dom.attribute(id, AttributeName::Style).is_some_and(hides);
-    hidden
-        && !(id + 1..dom.nodes[id as usize].end.min(id + 4))
-            .any(|inner| dom.nodes[inner as usize].tag == Tag::Math)
+fn role_mask(role: &str) -> Mask {
+    match role {
+        "main" => IN_MAIN,
+        "navigation" | "menu" | "menubar" => IN_NAV,
+        "complementary" => IN_ASIDE,
+        "contentinfo" => IN_FOOTER,
+        "banner" => IN_HEADER,
+        "search" => IN_FORM,
+        "dialog" | "alertdialog" => classes::MODAL,
+        "button" => IN_BUTTON,
+        _ => 0,
+    }
+}
+
+/// Whether a formula stands right inside: pages hide the readable form of those behind a picture.
+fn is_formula(dom: &Dom, id: u32) -> bool {
+    (id + 1..dom.nodes[id as usize].end.min(id + 4)).any(|inner| dom.nodes[inner as usize].tag == Tag::Math)
 }
 
 fn hides(style: &str) -> bool {

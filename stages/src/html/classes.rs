@@ -1,10 +1,10 @@
-//! What class, id and role names say about an element: one mask from one Aho-Corasick pass.
+//! What class, id and role names say about an element: one mask from one pass.
 //!
 //! Names are hints, never verdicts: the masks are features of `content`.
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use super::phrases::Phrases;
 
 /// A set of hints.
 pub type Mask = u64;
@@ -67,29 +67,12 @@ groups! {
     FOOTNOTE = 45: "footnote reference references citation bibliography noprint reflist navbox metadata hatnote catlinks";
 }
 
-struct Matcher {
-    automaton: AhoCorasick,
-    /// For each pattern: its group, and whether it must be a whole word.
-    patterns: Vec<(Mask, bool)>,
-}
-
-static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
-    let mut words = Vec::new();
-    let mut patterns = Vec::new();
-    for &(mask, list) in GROUPS {
-        for word in list.split(' ') {
-            words.push(word.trim_end_matches('$'));
-            patterns.push((mask, word.ends_with('$')));
-        }
-    }
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::Standard)
-        // Left alone it would be built to save memory, and run at half the speed.
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(words)
-        .expect("a few hundred short words fit");
-    Matcher { automaton, patterns }
+/// Every word with its group, and whether it must be whole.
+static WORDS: LazyLock<Phrases<(Mask, bool)>> = LazyLock::new(|| {
+    let each = |&(mask, list): &(Mask, &'static str)| {
+        list.split(' ').map(move |word| (word.trim_end_matches('$'), (mask, word.ends_with('$'))))
+    };
+    Phrases::new(GROUPS.iter().flat_map(each))
 });
 
 /// The hints in a class or id attribute.
@@ -99,26 +82,15 @@ pub fn mask(names: &str) -> Mask {
     let bytes = names.as_bytes();
     // Generated names can be endless; what they say stands at the front.
     let bytes = &bytes[..bytes.len().min(512)];
+    let capital = |before: u8, at: u8| at.is_ascii_uppercase() & before.is_ascii_lowercase();
+    let begins = |before: u8, at: u8| !before.is_ascii_alphabetic() | capital(before, at);
     let mut found = 0;
-    for hit in MATCHER.automaton.find_overlapping_iter(bytes) {
-        let (group, whole) = MATCHER.patterns[hit.pattern().as_usize()];
-        if found & group != 0 {
-            continue;
-        }
-        let begins = hit.start() == 0
-            || !bytes[hit.start() - 1].is_ascii_alphabetic()
-            || (bytes[hit.start()].is_ascii_uppercase() && bytes[hit.start() - 1].is_ascii_lowercase());
-        let ends = || match bytes.get(hit.end()) {
-            None => true,
-            Some(next) => {
-                !next.is_ascii_alphabetic()
-                    || (next.is_ascii_uppercase() && bytes[hit.end() - 1].is_ascii_lowercase())
-            }
-        };
-        if begins && (!whole || ends()) {
+    WORDS.find(bytes, begins, |_, end, (group, whole)| {
+        let ends = |&next: &u8| !next.is_ascii_alphabetic() || capital(bytes[end - 1], next);
+        if !whole || bytes.get(end).is_none_or(ends) {
             found |= group;
         }
-    }
+    });
     found
 }
 

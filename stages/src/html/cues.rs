@@ -1,11 +1,11 @@
-//! What the words of a block say about it: one mask from one Aho-Corasick pass over its beginning.
+//! What the words of a block say about it: one mask from one pass over its beginning.
 //!
 //! Phrases that stand on pages of every kind and in several languages, never names of sites. They are features of the model,
 //! never verdicts: an article about cookies stays an article.
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use super::phrases::Phrases;
 
 /// Sets of phrases, one bit each; a phrase counts where it begins a word. The order is known to the model.
 const GROUPS: [&str; COUNT] = [
@@ -86,27 +86,9 @@ pub type Cues = u32;
 /// Bytes of a block that are looked at: what a block is, it says at once.
 pub const LOOKED_AT: usize = 160;
 
-struct Matcher {
-    automaton: AhoCorasick,
-    groups: Vec<Cues>,
-}
-
-static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
-    let mut phrases = Vec::new();
-    let mut groups = Vec::new();
-    for (at, list) in GROUPS.iter().enumerate() {
-        for phrase in list.split('|') {
-            phrases.push(phrase);
-            groups.push(1 << at);
-        }
-    }
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(phrases)
-        .expect("a few hundred short phrases fit");
-    Matcher { automaton, groups }
+static PHRASES: LazyLock<Phrases<Cues>> = LazyLock::new(|| {
+    let each = |(at, list): (usize, &'static str)| list.split('|').map(move |phrase| (phrase, 1 << at));
+    Phrases::new(GROUPS.into_iter().enumerate().flat_map(each))
 });
 
 /// The cues in a text.
@@ -114,12 +96,7 @@ pub fn cues(text: &str) -> Cues {
     let bytes = text.as_bytes();
     let bytes = &bytes[..bytes.len().min(LOOKED_AT)];
     let mut found = 0;
-    for hit in MATCHER.automaton.find_overlapping_iter(bytes) {
-        let begins = hit.start() == 0 || !bytes[hit.start() - 1].is_ascii_alphanumeric();
-        if begins {
-            found |= MATCHER.groups[hit.pattern().as_usize()];
-        }
-    }
+    PHRASES.find(bytes, |before, _| !before.is_ascii_alphanumeric(), |_, _, cue| found |= cue);
     found
 }
 

@@ -292,7 +292,8 @@ impl<'a> Features<'a> {
 
     /// What its words weigh, and those around it.
     fn weights(&self, at: usize, numbers: &mut Numbers) {
-        let Weight { names: [own, near, far], text, pairs, whole, .. } = self.words[at].weight;
+        let [own, near, far] = self.page.blocks[at].names;
+        let Weight { text, pairs, whole, .. } = self.words[at].weight;
         for weight in [own, near, far, text, pairs, whole, self.sections[at].weight] {
             numbers.push(weight.into());
         }

@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 use super::blocks::Blocks;
 use super::dom::{AttributeName, Dom, NONE, Tag};
 use super::page_type::PageType;
-use super::words::{self, Words};
-use crate::hashing::FastHash;
+use super::words;
+use crate::hashing::HashOfHash;
 
 /// Words of a block's beginning that are weighed.
 const BEGINNING: u32 = 12;
@@ -57,14 +57,17 @@ impl Field {
     }
 }
 
+/// What names weigh as [`Field::Own`], [`Field::Near`] and [`Field::Far`].
+pub type NameWeights = [i16; 3];
+
 /// Weights by the hash of what is weighed.
-type Table<T> = HashMap<u32, T, FastHash>;
+type Table<T> = HashMap<u32, T, HashOfHash>;
 
 /// Learned weights.
 #[derive(Debug, Default)]
 pub struct Lexicon {
-    /// Of words in names: own, near, far.
-    names: Table<[i16; 3]>,
+    /// Of words in names.
+    names: Table<NameWeights>,
     words: Table<Word>,
     pairs: Table<i16>,
     whole: Table<i16>,
@@ -91,11 +94,9 @@ pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon::parse(include_str!("lexicon.txt")).expect("the committed lexicon is well formed")
 });
 
-/// What words weigh for a block; sums stay within what the numbers hold, which no real page comes near.
+/// What the words of a block's text weigh; sums stay within what the numbers hold, which no real page comes near.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// Those in names, by [`Field::Own`], [`Field::Near`] and [`Field::Far`].
-    pub names: [i16; 3],
     /// Its first words.
     pub text: i16,
     /// Their pairs.
@@ -152,35 +153,12 @@ impl Lexicon {
         Some(lexicon)
     }
 
-    /// Adds what the names around every block weigh.
-    pub fn add_names(&self, dom: &Dom, page: &Blocks, blocks: &mut [Words]) {
-        // Most classes of a page are those of other elements.
-        let mut known: HashMap<&str, [i16; 3], FastHash> = HashMap::default();
-        let mut open: Vec<Open> = Vec::new();
-        let mut starts = page.blocks.iter().zip(blocks).peekable();
-        for (id, node) in dom.nodes.iter().enumerate() {
-            let id = id as u32;
-            while open.last().is_some_and(|element| dom.nodes[element.node as usize].end <= id) {
-                open.pop();
-            }
-            if node.tag != Tag::Text {
-                let mut element =
-                    Open { node: id, names: [0, 0, open.last().map_or(0, |above| above.names[2])] };
-                for value in names(dom, id) {
-                    add_all(&mut element.names, *known.entry(value).or_insert_with(|| self.name(value)));
-                }
-                open.push(element);
-            } else if let Some((block, words)) = starts.next_if(|(block, _)| block.first == id) {
-                words.weight.names = around(&open, block.node);
-            }
-        }
-    }
-
-    fn name(&self, value: &str) -> [i16; 3] {
+    /// What the words of a name weigh.
+    pub fn names(&self, value: &str) -> NameWeights {
         let mut sum = [0; 3];
         each_word(value, |word| {
             if let Some(weights) = self.names.get(&name_hash(word)) {
-                add_all(&mut sum, *weights);
+                add_names(&mut sum, *weights);
             }
         });
         sum
@@ -226,25 +204,11 @@ impl Lexicon {
     }
 }
 
-/// An element around the text that a pass has come to.
-struct Open {
-    node: u32,
-    /// What its names weigh as its own, as those of one or two elements above, and with all above it as further up.
-    names: [i16; 3],
-}
-
-fn add_all(sums: &mut [i16; 3], weights: [i16; 3]) {
+/// Adds what one name weighs to what others do.
+pub fn add_names(sums: &mut NameWeights, weights: NameWeights) {
     for (sum, weight) in sums.iter_mut().zip(weights) {
         *sum = sum.saturating_add(weight);
     }
-}
-
-/// What the names around a text weigh whose block's element is `node`: own, near and far.
-fn around(open: &[Open], node: u32) -> [i16; 3] {
-    let at = open.iter().rposition(|element| element.node == node).unwrap_or(0);
-    let above = |steps: usize, field: usize| at.checked_sub(steps).map_or(0, |at| open[at].names[field]);
-    let inner = open.last().filter(|element| element.node != node).map_or(0, |element| element.names[0]);
-    [above(0, 0).saturating_add(inner), above(1, 1).saturating_add(above(2, 1)), above(3, 2)]
 }
 
 /// Everything that is weighed of a block, in plain words: what the weights are learned from, and the oracle of the sums.
@@ -367,12 +331,13 @@ mod tests {
                     <a class=nav href=/>Home</a></li><li>Read <b class=item>more</b></ul><h2>Home, more</h2>\
                     <p>Read more, at home, or more of it than anyone could wish for at home more</div>";
         let dom = Dom::parse(html, &Limits::default()).expect("small");
-        let page = Blocks::of(&dom);
+        let page = Blocks::with(&dom, &lexicon);
         let (words, types) = look(&dom, &page, &Said::of(&dom), &lexicon);
         let mut total = 0;
         let sections = sections(&page.blocks, &words);
         for (at, section) in sections.iter().enumerate() {
-            let Weight { names: [own, near, far], text, pairs, whole, .. } = words[at].weight;
+            let [own, near, far] = page.blocks[at].names;
+            let Weight { text, pairs, whole, .. } = words[at].weight;
             let fast = [own, near, far, text, pairs, whole, section.weight];
             let heading = heading(&sections, at);
             assert_eq!(weigh(&tokens(&dom, &page, at, heading)), fast, "block {at}");

@@ -14,6 +14,7 @@ pub mod lexicon;
 pub mod model;
 mod page_facts;
 mod page_type;
+mod phrases;
 mod programs;
 mod references;
 pub mod render;

@@ -30,6 +30,8 @@ struct Tree<const LEAVES: usize> {
 #[derive(Debug)]
 pub struct Model<const LEAVES: usize> {
     trees: Vec<Tree<LEAVES>>,
+    /// Splits above every leaf. Told to the compiler, it would unroll all steps and put what they chose together again and again.
+    depth: u32,
     features: usize,
     outputs: usize,
 }
@@ -84,6 +86,7 @@ impl<const LEAVES: usize> Model<LEAVES> {
         let trees = lines.map(|line| Tree::parse(line, features)).collect::<Option<Vec<_>>>()?;
         (!trees.is_empty() && trees.len().is_multiple_of(outputs)).then_some(Self {
             trees,
+            depth: LEAVES.ilog2(),
             features,
             outputs,
         })
@@ -127,7 +130,7 @@ impl<const LEAVES: usize> Model<LEAVES> {
         assert!(ROOM >= self.features, "it was made for other rows");
         for tree in &self.trees[trees] {
             let mut at = [1_usize; ROWS];
-            for _ in 0..LEAVES.ilog2() {
+            for _ in 0..self.depth {
                 for (at, row) in at.iter_mut().zip(rows) {
                     let split = tree.splits[*at & (LEAVES - 1)];
                     let above = row[usize::from(split.feature) & (ROOM - 1)] > split.threshold;

@@ -22,16 +22,15 @@ impl Set {
     }
 
     fn insert(&mut self, hash: u32) {
-        let at = hash as usize % (self.bits.len() * 64);
-        self.bits[at / 64] |= 1 << (at % 64);
+        let words = self.bits.len();
+        self.bits[(hash as usize / 64) & (words - 1)] |= 1 << (hash % 64);
     }
 
+    #[inline]
     fn has(&self, hash: u32) -> bool {
-        if self.bits.is_empty() {
-            return false;
-        }
-        let at = hash as usize % (self.bits.len() * 64);
-        self.bits[at / 64] >> (at % 64) & 1 == 1
+        // Their number is a power of two.
+        let at = (hash as usize / 64) & self.bits.len().wrapping_sub(1);
+        self.bits.get(at).is_some_and(|bits| bits >> (hash % 64) & 1 == 1)
     }
 }
 
@@ -313,7 +312,6 @@ pub fn look(dom: &Dom, page: &Blocks, said: &Said, lexicon: &Lexicon) -> (Vec<Wo
         }
         start += length;
     }
-    lexicon.add_names(dom, page, &mut found);
     (found, lexicon.types(seen))
 }
 
