@@ -84,15 +84,14 @@ impl Counts {
         let mut counts = Self::default();
         let mut in_word = false;
         let mut rest = text.as_bytes();
-        let mut ascii = [0_u32; ASCII_COUNTS];
+        let [mut spans, mut marks, mut others] = [0_u64; 3];
         while let Some((&byte, behind)) = rest.split_first() {
             if byte.is_ascii() {
-                let adds = &ASCII[usize::from(byte)];
-                counts.words += adds[0] & u32::from(!in_word);
-                in_word = adds[0] == 1;
-                for (sum, add) in ascii.iter_mut().zip(adds) {
-                    *sum = sum.wrapping_add(*add);
-                }
+                let [is_char, mark, other] = ASCII[usize::from(byte)];
+                spans = spans.wrapping_add(is_char | (is_char & u64::from(!in_word)) << 32);
+                marks = marks.wrapping_add(mark);
+                others = others.wrapping_add(other);
+                in_word = is_char == 1;
                 rest = behind;
                 continue;
             }
@@ -117,12 +116,13 @@ impl Counts {
                 _ => {}
             }
         }
-        let [chars, commas, stops, digits, capitals, ..] = ascii;
-        counts.chars += chars;
-        counts.commas += commas;
-        counts.stops += stops;
-        counts.digits += digits;
-        counts.capitals += capitals;
+        let (low, high) = (|two: u64| two as u32, |two: u64| (two >> 32) as u32);
+        counts.chars += low(spans);
+        counts.words += high(spans);
+        counts.commas += low(marks);
+        counts.stops += high(marks);
+        counts.digits += low(others);
+        counts.capitals += high(others);
         if linked {
             counts.link_chars = counts.chars;
         }
@@ -130,24 +130,17 @@ impl Counts {
     }
 }
 
-/// Room for characters, commas, stops, digits and capitals: as much as is added at once.
-const ASCII_COUNTS: usize = 8;
-
-/// What every ASCII character adds to them.
-static ASCII: [[u32; ASCII_COUNTS]; 128] = {
-    let mut all = [[0; ASCII_COUNTS]; 128];
+/// What every ASCII character adds to two counts each, one in either half of a number: to characters (and words), to commas and
+/// stops, to digits and capitals.
+static ASCII: [[u64; 3]; 128] = {
+    let mut all = [[0; 3]; 128];
     let mut code = 0;
     while code < 128 {
         let c = code as u8 as char;
         all[code] = [
-            !matches!(c, ' ' | '\t'..='\r') as u32,
-            matches!(c, ',') as u32,
-            matches!(c, '.' | '!' | '?') as u32,
-            c.is_ascii_digit() as u32,
-            c.is_ascii_uppercase() as u32,
-            0,
-            0,
-            0,
+            !matches!(c, ' ' | '\t'..='\r') as u64,
+            matches!(c, ',') as u64 | (matches!(c, '.' | '!' | '?') as u64) << 32,
+            c.is_ascii_digit() as u64 | (c.is_ascii_uppercase() as u64) << 32,
         ];
         code += 1;
     }
@@ -489,6 +482,8 @@ fn hides(style: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::html::dom::Limits;
 
@@ -503,6 +498,32 @@ mod tests {
         assert_eq!((counts.chars, counts.words, counts.commas, counts.stops), (8, 3, 1, 2));
         assert_eq!((counts.digits, counts.capitals, counts.link_chars), (2, 1, 8));
         assert_eq!(Counts::of("水車の話", false).words, 4);
+    }
+
+    /// Letter by letter, as it is defined.
+    fn plain_counts(text: &str) -> Counts {
+        let is = |set: &str, c: &char| set.contains(*c);
+        let number = |matches: &dyn Fn(&char) -> bool| text.chars().filter(matches).count() as u32;
+        let spaced: String =
+            text.chars().flat_map(|c| if is("水ア", &c) { vec![' ', c, ' '] } else { vec![c] }).collect();
+        Counts {
+            chars: number(&|c| !c.is_whitespace()),
+            link_chars: 0,
+            words: spaced.split_whitespace().count() as u32,
+            commas: number(&|c| is(",、，،", c)),
+            stops: number(&|c| is(".!?。！？۔।", c)),
+            digits: number(&char::is_ascii_digit),
+            capitals: number(&|c| c.is_uppercase()),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn counts_are_those_of_the_letters(text in "([ -~\t\n\u{1f}]|[éÉ水ア、，،。！？۔।\u{a0}\u{2003}\u{85}]){0,60}") {
+            prop_assert_eq!(Counts::of(&text, false), plain_counts(&text));
+        }
     }
 
     #[test]

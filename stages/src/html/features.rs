@@ -317,11 +317,26 @@ fn page_row(mask: Mask, facts: &[f32; page_facts::LENGTH]) -> [f32; PAGE_LENGTH]
     row
 }
 
+/// The bits of a mask as numbers, four at once.
 fn bits(row: &mut [f32], mask: Mask) {
-    for (bit, value) in row.iter_mut().enumerate() {
-        *value = ((mask >> bit) & 1) as f32;
+    let (fours, rest) = row.as_chunks_mut();
+    for (at, four) in fours.iter_mut().enumerate() {
+        *four = FOUR_BITS[(mask >> (4 * at)) as usize & 15];
+    }
+    for (at, value) in rest.iter_mut().enumerate() {
+        *value = ((mask >> (4 * fours.len() + at)) & 1) as f32;
     }
 }
+
+static FOUR_BITS: [[f32; 4]; 16] = {
+    let mut all = [[0.0; 4]; 16];
+    let mut at = 0;
+    while at < 64 {
+        all[at / 4][at % 4] = (at / 4 >> (at % 4) & 1) as f32;
+        at += 1;
+    }
+    all
+};
 
 #[cfg(test)]
 mod tests {

@@ -89,20 +89,18 @@ pub const LENGTH: usize = KINDS.len() + GENERATORS.len() + PLACES.len() + TOTALS
 
 /// A writer into a row.
 pub struct Numbers<'a> {
-    row: &'a mut [f32],
-    at: usize,
+    rest: std::slice::IterMut<'a, f32>,
 }
 
 impl<'a> Numbers<'a> {
     /// Writes from the row's beginning.
     pub fn new(row: &'a mut [f32]) -> Self {
-        Self { row, at: 0 }
+        Self { rest: row.iter_mut() }
     }
 
     /// The next number.
     pub fn push(&mut self, number: f32) {
-        self.row[self.at] = number;
-        self.at += 1;
+        *self.rest.next().expect("the row has room for every number") = number;
     }
 
     /// The next number, 1 for yes.
@@ -112,7 +110,7 @@ impl<'a> Numbers<'a> {
 
     /// Whether the row is full.
     pub fn is_full(&self) -> bool {
-        self.at == self.row.len()
+        self.rest.as_slice().is_empty()
     }
 }
 

@@ -44,26 +44,48 @@ pub fn step(hash: u32, letter: u32) -> u32 {
 }
 
 /// Calls `each` with every word and its hash: runs of letters and digits, lower case; every ideograph is one.
+#[inline]
 pub fn each(text: &str, mut each: impl FnMut(u32, &str)) {
-    let (mut hash, mut start) = (BASIS, 0);
-    for (at, c) in text.char_indices() {
-        let known = if c.is_ascii() { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() };
+    let bytes = text.as_bytes();
+    let (mut hash, mut start, mut at) = (BASIS, 0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        let (letter, next, ideograph) = if byte.is_ascii() {
+            (ASCII[usize::from(byte)].into(), at + 1, false)
+        } else {
+            let c = text[at..].chars().next().expect("a letter begins here");
+            let ideograph = ('\u{3040}'..='\u{9fff}').contains(&c);
+            (if c.is_alphanumeric() { c.into() } else { 0 }, at + c.len_utf8(), ideograph)
+        };
+        let known = letter != 0;
         if known {
             if hash == BASIS {
                 start = at;
             }
-            hash = step(hash, c.to_ascii_lowercase().into());
+            hash = step(hash, letter);
         }
-        let ideograph = ('\u{3040}'..='\u{9fff}').contains(&c);
         if (!known || ideograph) && hash != BASIS {
-            each(mix(hash), &text[start..if known { at + c.len_utf8() } else { at }]);
+            each(mix(hash), &text[start..if known { next } else { at }]);
             hash = BASIS;
         }
+        at = next;
     }
     if hash != BASIS {
         each(mix(hash), &text[start..]);
     }
 }
+
+/// Letters in lower case and digits; 0 for what parts words.
+static ASCII: [u8; 128] = {
+    let mut all = [0; 128];
+    let mut code = 0;
+    while code < 128 {
+        if (code as u8).is_ascii_alphanumeric() {
+            all[code] = (code as u8).to_ascii_lowercase();
+        }
+        code += 1;
+    }
+    all
+};
 
 /// The hashes of a text's words.
 pub fn hashes(text: &str) -> impl Iterator<Item = u32> {
@@ -317,8 +339,38 @@ pub fn look(dom: &Dom, page: &Blocks, said: &Said, lexicon: &Lexicon) -> (Vec<Wo
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::html::dom::Limits;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn words_are_runs_of_letters_and_digits(text in "([ -~]|[éÉ水ア、\u{a0}-]){0,60}") {
+            let mut plain: Vec<String> = vec![String::new()];
+            for c in text.chars() {
+                let last = plain.last_mut().expect("there is one");
+                if !c.is_alphanumeric() {
+                    plain.push(String::new());
+                    continue;
+                }
+                last.push(c);
+                if "水ア".contains(c) {
+                    plain.push(String::new());
+                }
+            }
+            plain.retain(|word| !word.is_empty());
+            let mut found = Vec::new();
+            each(&text, |hash, word| {
+                let letters = word.chars().map(|c| c.to_ascii_lowercase().into());
+                assert_eq!(hash, mix(letters.fold(BASIS, step)));
+                found.push(word.to_owned());
+            });
+            prop_assert_eq!(found, plain);
+        }
+    }
 
     #[test]
     fn strings_of_json_are_read_without_a_parser() {
