@@ -332,7 +332,7 @@ static FOUR_BITS: [[f32; 4]; 16] = {
     let mut all = [[0.0; 4]; 16];
     let mut at = 0;
     while at < 64 {
-        all[at / 4][at % 4] = (at / 4 >> (at % 4) & 1) as f32;
+        all[at / 4][at % 4] = (((at / 4) >> (at % 4)) & 1) as f32;
         at += 1;
     }
     all
