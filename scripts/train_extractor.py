@@ -418,13 +418,19 @@ def read(path):
 
 
 def main():
-    a = argparse.ArgumentParser()
-    a.add_argument("gold"); a.add_argument("executable"); a.add_argument("out")
-    a.add_argument("--scratch"); a.add_argument("--folds", type=int, default=5)
-    a.add_argument("--only", type=int, default=0, help="score so many folds alone, to look quickly")
-    a.add_argument("--jobs", type=int, default=2, help="folds that are trained side by side")
-    a.add_argument("--no-write", action="store_true", help="check and cross-validate alone")
-    a = a.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("gold", help="the folder of gold pages")
+    parser.add_argument("executable", help="the example block_features, built")
+    parser.add_argument("out", help="the folder of the committed models, which are checked and then written anew")
+    parser.add_argument("--scratch", help="a folder for what is worked with; a new one unless told")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--only", type=int, default=0, help="score so many folds alone, to look quickly")
+    parser.add_argument("--jobs", type=int, default=2, help="folds that are trained side by side")
+    parser.add_argument("--no-write", action="store_true", help="check and cross-validate alone")
+    a = parser.parse_args()
+    lacking = [name for name in ("lexicon.txt", "model.txt", "page_type.txt") if not os.path.exists(f"{a.out}/{name}")]
+    if lacking:
+        parser.error(f"{a.out} lacks {', '.join(lacking)}: name stages/src/html, or copy its models there first")
     scratch = a.scratch or tempfile.mkdtemp()
     os.makedirs(scratch, exist_ok=True)
     pages, x, page_x, tokens = load(a.gold, a.executable, scratch)

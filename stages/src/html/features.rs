@@ -36,8 +36,11 @@ pub const LENGTH: usize = TYPES + PageType::ALL.len();
 /// Length of a page's row.
 pub const PAGE_LENGTH: usize = OWN - PAGE;
 
-/// A row, in room that is a power of two; what is beyond [`LENGTH`] is 0.
-pub type Row = [f32; LENGTH.next_power_of_two()];
+/// Room of a row: a power of two, as the trees ask.
+const ROOM: usize = LENGTH.next_power_of_two();
+
+/// A row; what is beyond [`LENGTH`] is 0.
+pub type Row = [f32; ROOM];
 
 /// Everything that rows are made of.
 pub struct Features<'a> {
@@ -112,7 +115,7 @@ impl<'a> Features<'a> {
 
     /// A row with what is the same for every block.
     pub fn blank(&self) -> Row {
-        let mut row = [0.0; LENGTH.next_power_of_two()];
+        let mut row = [0.0; ROOM];
         row[PAGE..OWN].copy_from_slice(&self.page_row());
         row[TYPES..LENGTH].copy_from_slice(&self.judged.shares);
         row
