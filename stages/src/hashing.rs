@@ -1,17 +1,17 @@
-//! Fast hashers for sets and maps that never leave the process.
+//! A fast hasher for sets and maps that never leave the process.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Hash sets and maps of strings with [`StringHasher`].
-pub type FastHash = BuildHasherDefault<StringHasher>;
+/// Hash sets and maps of strings, or of hashes, with [`FastHasher`].
+pub type FastHash = BuildHasherDefault<FastHasher>;
 
 /// xxh3 of what is written. The order of a set or map must not reach output, as with any hasher.
 #[derive(Default)]
-pub struct StringHasher(u64);
+pub struct FastHasher(u64);
 
-impl Hasher for StringHasher {
+impl Hasher for FastHasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
         self.0 = xxh3_64_with_seed(bytes, self.0);
@@ -23,28 +23,10 @@ impl Hasher for StringHasher {
         self.0 = self.0.rotate_left(23) ^ u64::from(byte);
     }
 
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// Maps whose keys are hashes of their own, which need no better one.
-pub type HashOfHash = BuildHasherDefault<HashHasher>;
-
-/// Spreads the last number that is written over all bits.
-#[derive(Default)]
-pub struct HashHasher(u64);
-
-impl Hasher for HashHasher {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64_with_seed(bytes, self.0);
-    }
-
+    /// A number of 32 bits, which is a hash itself where maps have it for a key: spread over all bits.
     #[inline]
     fn write_u32(&mut self, hash: u32) {
-        self.0 = u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = (self.0 ^ u64::from(hash)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 
     #[inline]

@@ -259,19 +259,16 @@ impl Blocks {
                 id = node.end as usize;
                 continue;
             }
-            let mut names = [0, 0, above.map_or(0, |above| above.names[2])];
-            let Element { hints, marks, look } = classes.element(dom, id as u32, &mut names);
+            let Element { hints, marks, mut names, look } = classes.element(dom, id as u32);
             page.look[id] = look;
             let (mut own, mut around) = (hints, inherited | hints | marks);
             if is_page(node.tag) {
                 page.page |= hints;
-                (own, around) = (0, 0);
+                (own, around, names) = (0, 0, [0; 3]);
             }
-            let mut block = block;
-            if node.tag.is_block() {
-                block = open.len();
-                boundary = true;
-            }
+            names[2] = names[2].saturating_add(above.map_or(0, |above| above.names[2]));
+            let block = if node.tag.is_block() { open.len() } else { block };
+            boundary |= node.tag.is_block();
             open.push(Open { end: node.end, node: id as u32, tag: node.tag, own, around, names, block });
             id += 1;
         }
@@ -348,6 +345,7 @@ struct Element {
     hints: Mask,
     /// What its tag and other attributes than names say.
     marks: Mask,
+    names: NameWeights,
     look: u32,
 }
 
@@ -377,29 +375,24 @@ struct Classes<'a> {
 }
 
 impl<'a> Classes<'a> {
-    /// Reads the attributes of an element; adds to `names` what those weigh, unless it is the page itself.
-    fn element(&mut self, dom: &'a Dom, id: u32, names: &mut NameWeights) -> Element {
+    /// Reads the attributes of an element.
+    fn element(&mut self, dom: &'a Dom, id: u32) -> Element {
         let tag = dom.nodes[id as usize].tag;
-        let (mut class, mut hints, mut marks) = (Class::NONE, 0, 0);
+        let (mut class, mut hints, mut marks, mut names) = (Class::NONE, 0, 0, [0; 3]);
         let (mut links, mut hidden) = (false, false);
-        let mut add = |weights: NameWeights| {
-            if !is_page(tag) {
-                add_names(names, weights);
-            }
-        };
         for (name, value) in dom.attributes(id) {
             match name {
                 AttributeName::Class => {
                     class = *self.known.entry(value).or_insert_with(|| Class::of(value, self.lexicon));
                     hints |= class.hints;
-                    add(class.names);
+                    add_names(&mut names, class.names);
                 }
                 AttributeName::Id => {
                     hints |= classes::mask(value);
-                    add(self.lexicon.names(value));
+                    add_names(&mut names, self.lexicon.names(value));
                 }
                 AttributeName::Itemprop => {
-                    add(self.lexicon.names(value));
+                    add_names(&mut names, self.lexicon.names(value));
                     if matches!(
                         value,
                         "articleBody" | "reviewBody" | "recipeInstructions" | "mainContentOfPage"
@@ -421,12 +414,12 @@ impl<'a> Classes<'a> {
         if hidden && !is_formula(dom, id) {
             marks |= HIDDEN;
         }
-        Element { hints, marks, look: words::step(class.look, tag as u32) }
+        Element { hints, marks, names, look: words::step(class.look, tag as u32) }
     }
 }
 
 /// What is called something for the whole page.
-fn is_page(tag: Tag) -> bool {
+pub(super) fn is_page(tag: Tag) -> bool {
     matches!(tag, Tag::Html | Tag::Body | Tag::Document)
 }
 

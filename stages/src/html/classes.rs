@@ -85,7 +85,7 @@ pub fn mask(names: &str) -> Mask {
     let capital = |before: u8, at: u8| at.is_ascii_uppercase() & before.is_ascii_lowercase();
     let begins = |before: u8, at: u8| !before.is_ascii_alphabetic() | capital(before, at);
     let mut found = 0;
-    WORDS.find(bytes, begins, |_, end, (group, whole)| {
+    WORDS.find(bytes, begins, |end, (group, whole)| {
         let ends = |&next: &u8| !next.is_ascii_alphabetic() || capital(bytes[end - 1], next);
         if !whole || bytes.get(end).is_none_or(ends) {
             found |= group;

@@ -96,7 +96,7 @@ pub fn cues(text: &str) -> Cues {
     let bytes = text.as_bytes();
     let bytes = &bytes[..bytes.len().min(LOOKED_AT)];
     let mut found = 0;
-    PHRASES.find(bytes, |before, _| !before.is_ascii_alphanumeric(), |_, _, cue| found |= cue);
+    PHRASES.find(bytes, |before, _| !before.is_ascii_alphanumeric(), |_, cue| found |= cue);
     found
 }
 

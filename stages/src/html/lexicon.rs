@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::blocks::Blocks;
+use super::blocks::{self, Blocks};
 use super::dom::{AttributeName, Dom, NONE, Tag};
 use super::page_type::PageType;
 use super::words;
-use crate::hashing::HashOfHash;
+use crate::hashing::FastHash;
 
 /// Words of a block's beginning that are weighed.
 const BEGINNING: u32 = 12;
@@ -61,7 +61,7 @@ impl Field {
 pub type NameWeights = [i16; 3];
 
 /// Weights by the hash of what is weighed.
-type Table<T> = HashMap<u32, T, HashOfHash>;
+type Table<T> = HashMap<u32, T, FastHash>;
 
 /// Learned weights.
 #[derive(Debug, Default)]
@@ -260,7 +260,7 @@ pub fn tokens(dom: &Dom, page: &Blocks, at: usize, heading: Option<usize>) -> Ve
 
 /// An element's names; what `<html>` and `<body>` are called is the page's matter.
 fn names(dom: &Dom, node: u32) -> impl Iterator<Item = &str> {
-    let is_page = matches!(dom.nodes[node as usize].tag, Tag::Html | Tag::Body | Tag::Document);
+    let is_page = blocks::is_page(dom.nodes[node as usize].tag);
     let named = |(name, _): &(AttributeName, &str)| {
         matches!(name, AttributeName::Class | AttributeName::Id | AttributeName::Itemprop)
     };

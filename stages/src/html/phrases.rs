@@ -14,8 +14,8 @@ const CHUNK: usize = 64;
 pub struct Phrases<T> {
     /// By bucket; those shorter than a head last.
     all: Vec<(&'static [u8], T)>,
-    /// Where every bucket ends, and so the next one begins.
-    ends: Vec<u16>,
+    /// Where every bucket begins, then those shorter than a head, then where these end.
+    starts: Vec<u16>,
     /// Whether a phrase shorter than a head begins with a byte.
     short: [bool; 256],
 }
@@ -46,19 +46,20 @@ impl<T: Copy> Phrases<T> {
             keyed.push((key, bytes, stands_for));
         }
         keyed.sort_by_key(|(key, ..)| *key);
-        let end = |bucket| keyed.partition_point(|(key, ..)| *key <= bucket);
-        let ends = (0..=BUCKETS).map(|bucket| u16::try_from(end(bucket)).expect("few phrases")).collect();
+        let start = |bucket| keyed.partition_point(|(key, ..)| *key < bucket);
+        let starts =
+            (0..BUCKETS + 2).map(|bucket| u16::try_from(start(bucket)).expect("few phrases")).collect();
         Self {
             all: keyed.into_iter().map(|(_, phrase, stands_for)| (phrase, stands_for)).collect(),
-            ends,
+            starts,
             short,
         }
     }
 
-    /// Calls `each` with where a phrase starts and ends and what it stands for, for each that a text has where a word begins: where
-    /// `begins` says so of the byte before (0 at the start) and the first byte.
+    /// Calls `each` with where a phrase ends and what it stands for, for each that a text has where a word begins: where `begins`
+    /// says so of the byte before (0 at the start) and the first byte.
     #[inline]
-    pub fn find(&self, text: &[u8], begins: impl Fn(u8, u8) -> bool, mut each: impl FnMut(usize, usize, T)) {
+    pub fn find(&self, text: &[u8], begins: impl Fn(u8, u8) -> bool, mut each: impl FnMut(usize, T)) {
         let mut before = 0;
         for (number, chunk) in text.chunks(CHUNK).enumerate() {
             let mut flags = [0_u8; CHUNK];
@@ -77,22 +78,21 @@ impl<T: Copy> Phrases<T> {
     }
 
     #[inline]
-    fn at(&self, text: &[u8], start: usize, each: &mut impl FnMut(usize, usize, T)) {
+    fn at(&self, text: &[u8], start: usize, each: &mut impl FnMut(usize, T)) {
         let rest = &text[start..];
-        let mut those = |phrases: &[(&[u8], T)]| {
-            for (phrase, stands_for) in phrases {
+        let mut those = |bucket: usize| {
+            let [first, end] = [self.starts[bucket], self.starts[bucket + 1]].map(usize::from);
+            for (phrase, stands_for) in &self.all[first..end] {
                 if rest.get(..phrase.len()).is_some_and(|found| found.eq_ignore_ascii_case(phrase)) {
-                    each(start, start + phrase.len(), *stands_for);
+                    each(start + phrase.len(), *stands_for);
                 }
             }
         };
         if let Some(&head) = rest.first_chunk() {
-            let bucket = bucket(head);
-            let first = if bucket == 0 { 0 } else { self.ends[bucket - 1] };
-            those(&self.all[usize::from(first)..usize::from(self.ends[bucket])]);
+            those(bucket(head));
         }
         if self.short[usize::from(rest[0])] {
-            those(&self.all[usize::from(self.ends[BUCKETS - 1])..]);
+            those(BUCKETS);
         }
     }
 }
@@ -137,7 +137,7 @@ mod tests {
             }
             let phrases = Phrases::new(LIST.into_iter().zip(0..));
             let mut found = Vec::new();
-            phrases.find(bytes, begins, |start, end, number| found.push((start, end, number)));
+            phrases.find(bytes, begins, |end, number: usize| found.push((end - LIST[number].len(), end, number)));
             found.sort_unstable();
             plain.sort_unstable();
             prop_assert_eq!(found, plain);
